@@ -1,0 +1,1 @@
+"""Who is there: users, workspaces, memberships, API keys and sessions."""

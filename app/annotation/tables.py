@@ -1,0 +1,165 @@
+"""Tables of annotation.
+
+Foreign keys to a response's parents are RESTRICT (the default): a cascade would delete responses behind the back of
+the one module that keeps a record's status.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.types import Base, EnumText, Instant, JsonText, Snowflake, Text
+
+
+class RecordStatus(enum.Enum):
+    """COMPLETED as soon as the record has as many submitted responses as it requires."""
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+
+
+class ResponseStatus(enum.Enum):
+    """Only SUBMITTED responses count."""
+
+    DRAFT = "DRAFT"
+    SUBMITTED = "SUBMITTED"
+    DISCARDED = "DISCARDED"
+
+
+class FieldType(enum.Enum):
+    """What a record's field holds."""
+
+    TEXT = "TEXT"
+    CHAT = "CHAT"
+    IMAGE = "IMAGE"
+    CUSTOM = "CUSTOM"
+
+
+class QuestionType(enum.Enum):
+    """What kind of answer a question takes."""
+
+    TEXT = "TEXT"
+    RATING = "RATING"
+    LABEL = "LABEL"
+    MULTI_LABEL = "MULTI_LABEL"
+    RANKING = "RANKING"
+    SPAN = "SPAN"
+
+
+class Dataset(Base):
+    """Records that share fields, questions and guidelines."""
+
+    __tablename__ = "dataset"
+    __table_args__ = (UniqueConstraint("workspace_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("workspace.id"))
+    name: Mapped[str] = mapped_column(Text)
+    guidelines: Mapped[str | None] = mapped_column(Text)
+    min_submitted: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime.datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Instant)
+
+
+class Field(Base):
+    """One part of a dataset's records. Its name is immutable and unique in its dataset."""
+
+    __tablename__ = "field"
+    __table_args__ = (UniqueConstraint("dataset_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id"))
+    position: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    type: Mapped[FieldType] = mapped_column(EnumText(FieldType))
+    required: Mapped[bool]
+
+
+class Question(Base):
+    """What is asked about every record of a dataset. Its name is immutable and unique in its dataset."""
+
+    __tablename__ = "question"
+    __table_args__ = (UniqueConstraint("dataset_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id"))
+    position: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    required: Mapped[bool]
+    type: Mapped[QuestionType] = mapped_column(EnumText(QuestionType))
+    settings: Mapped[dict[str, Any]] = mapped_column(JsonText)
+
+
+class Record(Base):
+    """One item of a dataset.
+
+    `status` and `submitted_count` follow the responses; `required` is the dataset's threshold, held here because a
+    status that joins the dataset is wrong while the threshold changes. `changed` is the number of the transaction that
+    last changed what a subscriber sees of the record. `content_hash` is the import key of a record without an external id.
+    """
+
+    __tablename__ = "record"
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "external_id"),
+        UniqueConstraint("dataset_id", "content_hash"),
+        Index("ix_record_dataset_id_id", "dataset_id", "id"),
+        Index("ix_record_dataset_id_status_id", "dataset_id", "status", "id"),
+        Index("ix_record_dataset_id_changed", "dataset_id", "changed", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id"))
+    external_id: Mapped[str | None] = mapped_column(Text)
+    content_hash: Mapped[str | None] = mapped_column(Text)
+    fields: Mapped[dict[str, Any]] = mapped_column(JsonText)
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata", JsonText)
+    status: Mapped[RecordStatus] = mapped_column(EnumText(RecordStatus))
+    submitted_count: Mapped[int] = mapped_column(Integer)
+    required: Mapped[int] = mapped_column(Integer)
+    inserted_at: Mapped[datetime.datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Instant)
+    changed: Mapped[int] = mapped_column(Snowflake)
+
+
+class Response(Base):
+    """One user's answers about one record. `previous_status` is the status before the last write, in that same row."""
+
+    __tablename__ = "response"
+    __table_args__ = (
+        UniqueConstraint("record_id", "user_id"),
+        Index("ix_response_user_id", "user_id", "record_id"),
+        Index("ix_response_dataset_id", "dataset_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id"))
+    record_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("record.id"))
+    user_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("user_account.id"))
+    status: Mapped[ResponseStatus] = mapped_column(EnumText(ResponseStatus))
+    previous_status: Mapped[ResponseStatus | None] = mapped_column(EnumText(ResponseStatus))
+    values: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
+    inserted_at: Mapped[datetime.datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime.datetime] = mapped_column(Instant)
+
+
+class Suggestion(Base):
+    """What a model would answer to one question about one record."""
+
+    __tablename__ = "suggestion"
+    __table_args__ = (UniqueConstraint("record_id", "question"),)
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id"))
+    record_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("record.id"))
+    question: Mapped[str] = mapped_column(Text)
+    value: Mapped[Any] = mapped_column(JsonText)
+    score: Mapped[float | None] = mapped_column(Float)
+    agent: Mapped[str | None] = mapped_column(Text)

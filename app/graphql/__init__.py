@@ -1,0 +1,1 @@
+"""The read engine and the GraphQL door. Knows no domain."""
