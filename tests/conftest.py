@@ -1,0 +1,69 @@
+"""`database_url` and `database` give every database test both databases: SQLite and a real PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from app.db import Database
+
+from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
+from tests.support.postgres import PostgresServer
+
+BACKENDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The run's PostgreSQL (under xdist the worker's; it starts in 0.6 s); not durable."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases(postgres: PostgresServer) -> PostgresDatabases:
+    return PostgresDatabases(postgres)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """`sqlite` or `postgresql`: a test that asks for a database runs once on each."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def new_database_url(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """Makes fresh, migrated databases, for tests that need several (a hypothesis example each)."""
+    databases: Databases = request.getfixturevalue(f"{backend}_databases")
+    made: list[str] = []
+
+    async def new() -> str:
+        made.append(await databases.create())
+        return made[-1]
+
+    yield new
+    for url in made:
+        await databases.remove(url)
+
+
+@pytest.fixture
+async def database_url(new_database_url: Callable[[], Awaitable[str]]) -> str:
+    """URL of a fresh, migrated database of the test's own."""
+    return await new_database_url()
+
+
+@pytest.fixture
+async def database(database_url: str) -> "AsyncIterator[Database]":
+    """An open Database on `database_url`."""
+    from app.db import Database
+
+    database = await Database.open(database_url)
+    yield database
+    await database.close()
