@@ -1,0 +1,53 @@
+"""The errors users meet, each with a stable code."""
+
+from enum import Enum, unique
+
+
+@unique
+class Code(Enum):
+    """Every code an error can have; its value says what it means. Clients switch on the names, which never change."""
+
+    UNAUTHENTICATED = "Nobody is signed in: send an API key as `Authorization: Bearer KEY`, or sign in."
+    FORBIDDEN = "The viewer's role does not permit this."
+    NOT_FOUND = "Nothing of that kind has this id, or the viewer may not see it."
+    INVALID_INPUT = (
+        "A value does not keep the rules of its field; the message says which value and what would be right."
+    )
+    INVALID_ID = "The text is not an id, or it is the id of another kind of thing."
+    INVALID_CURSOR = "The cursor was not made by this connection, or for another order or filter."
+    DUPLICATE = "Something with this name or external id exists already."
+    DUPLICATE_ITEM = "An earlier item of the same request has the same key."
+    CONFLICT = "The thing is in a state, or is used by others, so that this cannot be done to it."
+    WORKSPACE_REQUIRED = "The viewer has several workspaces, or none: say which is meant by `workspaceId`."
+    LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
+    SEARCH_UNAVAILABLE = "Full-text search is not available yet: leave `search` out."
+    DATABASE_BUSY = "The database stayed locked by others; nothing was written, and the same request may be sent again."
+    DATABASE_UNAVAILABLE = "The database cannot be reached; nothing was written."
+    DATABASE_MISMATCH = "The database is not Gradbook's, or another version of Gradbook made it."
+    INTERNAL = "An error of the server; the log has it under the response's request id."
+
+    @property
+    def description(self) -> str:
+        """What the code means, for the schema and the documentation."""
+        return self.value
+
+
+class GradbookError(Exception):
+    """An error that is answered to the user as `{code, message, path}`.
+
+    `message` names the wrong value and what would be right. `path` leads into the mutation's input: field names as in
+    GraphQL, and list indices, as in `("responses", 3, "values", "rating")`.
+    """
+
+    def __init__(self, code: Code, message: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code.name
+        self.message = message
+        self.path = path
+
+    def below(self, *path: str | int) -> "GradbookError":
+        """The same error seen from further out: with `path` before its own."""
+        return type(self)(Code[self.code], self.message, (*path, *self.path))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code}, {self.message!r}, {self.path!r})"

@@ -1,0 +1,170 @@
+"""What can be set from outside: each setting is `GRADBOOK_<NAME>` in the environment or in the file `.env`."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.errors import Code, GradbookError
+
+PREFIX = "GRADBOOK_"
+ENV_FILE = ".env"
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+
+
+def normalized_database_url(text: str) -> str:
+    """The URL with the driver we use: `sqlite:///file` and `postgresql://…` are what people write.
+
+    ValueError, without the password, if it is neither, or names no file or no database.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError(
+            "it is not a database URL, such as sqlite:///gradbook.db or postgresql://user:password@host/database"
+        ) from None
+    driver = _DRIVERS.get(url.drivername)
+    if driver is None:
+        raise ValueError(f"it starts with '{url.drivername}', expected sqlite:///FILE or postgresql://…")
+    if driver.startswith("sqlite"):
+        # Every connection would get a database of its own.
+        if url.database in (None, "", ":memory:"):
+            raise ValueError("it names no file: write sqlite:///gradbook.db, or sqlite:////var/lib/gradbook.db")
+    elif not url.database:
+        raise ValueError("it names no database: write postgresql://user:password@host/DATABASE")
+    return _with_libpq_words(url).set(drivername=driver).render_as_string(hide_password=False)
+
+
+def _with_libpq_words(url: URL) -> URL:
+    """Providers hand out `?sslmode=require`, libpq's word; asyncpg's is `ssl`."""
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    return url.set(query=query)
+
+
+def _split_at_commas(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Build it by `load`, which names what is wrong in the words of the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: Annotated[str, BeforeValidator(normalized_database_url)] = Field(
+        "sqlite+aiosqlite:///gradbook.db",
+        description="Where everything is kept: sqlite:///FILE, or postgresql://user:password@host/database.",
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console: lines for people. json: one object a line, for machines."
+    )
+
+    sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
+        "FULL",
+        description="FULL: an acknowledged write survives power loss. NORMAL is faster; a power cut may lose the last ones.",
+    )
+    sqlite_readers: int = Field(4, ge=1, le=64, description="SQLite connections that read; one more writes.")
+    postgres_pool: int = Field(10, ge=2, le=500, description="PostgreSQL connections of this server, at most.")
+    busy_timeout_seconds: float = Field(
+        10, gt=0, le=300, description="How long a write waits for a lock before it is answered with DATABASE_BUSY."
+    )
+    statement_timeout_seconds: float = Field(
+        30, gt=0, le=3600, description="A single statement on PostgreSQL is ended after this time."
+    )
+
+    live_poll_ms: int = Field(
+        25, ge=5, le=10_000, description="How often other processes' commits are looked for (SQLite), in milliseconds."
+    )
+    live_heal_seconds: float = Field(
+        5, gt=0, le=600, description="How often subscriptions look for what a lost notification would have told them."
+    )
+    max_subscriptions: int = Field(
+        100, ge=1, le=10_000, description="Operations that one WebSocket connection may run at a time."
+    )
+
+    session_days: float = Field(14, gt=0, le=366, description="A sign-in by password ends after so many days.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
+        (), description="Other web origins that may use the API from a browser: https://ui.example.com,https://…"
+    )
+
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")
+    max_batch: int = Field(1000, ge=1, le=10_000, description="Items that one bulk mutation takes.")
+    max_page: int = Field(1000, ge=1, le=10_000, description="Items that `first` and `last` may ask for.")
+    max_depth: int = Field(25, ge=4, le=50, description="Levels of fields in one operation.")
+    max_aliases: int = Field(250, ge=0, le=5000, description="Aliases in one operation.")
+    max_tokens: int = Field(10_000, ge=100, description="Words and signs in one GraphQL document.")
+
+    graceful_shutdown_seconds: int = Field(
+        10, ge=0, le=3600, description="At a shutdown, how long running requests may go on; sockets are closed at once."
+    )
+
+
+class SettingRow(NamedTuple):
+    """One line of `gradbook settings`."""
+
+    variable: str
+    value: str
+    source: str
+    description: str
+
+
+def load(**options: Any) -> Settings:
+    """The settings: options (None means not given) win over the environment, that over `.env`, that over the defaults.
+
+    INVALID_INPUT names each wrong variable, its value and what would be right.
+    """
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        given = {**_from_file(), **_from_environment(), **{n: v for n, v in options.items() if v is not None}}
+        wrong = []
+        for one in error.errors(include_url=False, include_input=False):
+            name = str(one["loc"][0])
+            value = "" if name == "database_url" else f" is {given.get(name)!r}"
+            wrong.append(f"{PREFIX}{name.upper()}{value}: {one['msg'].removeprefix('Value error, ')}")
+        raise GradbookError(Code.INVALID_INPUT, "; ".join(wrong)) from None
+
+
+def describe(settings: Settings, **options: Any) -> Iterator[SettingRow]:
+    """Each setting with its value (passwords masked), where that came from, and what it is for."""
+    environment, file = _from_environment(), _from_file()
+    for name, field in Settings.model_fields.items():
+        if options.get(name) is not None:
+            source = "option"
+        elif name in environment:
+            source = "environment"
+        elif name in file:
+            source = ENV_FILE
+        else:
+            source = "default"
+        yield SettingRow(PREFIX + name.upper(), _shown(name, getattr(settings, name)), source, field.description or "")
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "database_url":
+        return make_url(value).render_as_string(hide_password=True)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _from_environment() -> dict[str, Any]:
+    return EnvSettingsSource(Settings)()
+
+
+def _from_file() -> dict[str, Any]:
+    return DotEnvSettingsSource(Settings)()
