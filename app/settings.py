@@ -77,7 +77,7 @@ class Settings(BaseSettings):
 
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL",
-        description="FULL: an acknowledged write survives power loss. NORMAL is faster; a power cut may lose the last ones.",
+        description="FULL: an acknowledged write survives a power cut. NORMAL is faster, and may lose the last ones.",
     )
     sqlite_readers: int = Field(4, ge=1, le=64, description="SQLite connections that read; one more writes.")
     postgres_pool: int = Field(10, ge=2, le=500, description="PostgreSQL connections of this server, at most.")
