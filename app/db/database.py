@@ -1,0 +1,180 @@
+"""The database: where it is read, and where transactions are run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self, TypeVar, TypeVarTuple
+
+from sqlalchemy import URL, Dialect, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.db.ids import IdGenerator
+from app.db.options import Options
+from app.db.postgresql import PostgresBackend
+from app.db.sqlite import SqliteBackend
+from app.db.unit_of_work import UnitOfWork
+from app.errors import Code, GradbookError
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+_log = logging.getLogger(__name__)
+
+# A deadlock or a serialization failure goes away within a few milliseconds; the last pause is at most 0.64 s.
+ATTEMPTS = 8
+_FIRST_PAUSE = 0.005
+
+
+class Backend(Protocol):
+    """What differs between the databases."""
+
+    @property
+    def name(self) -> str:
+        """`sqlite` or `postgresql`."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
+
+    async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
+        """One attempt at a transaction: its result and the topics to publish."""
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether another attempt may succeed."""
+
+    def is_id_collision(self, error: BaseException) -> bool:
+        """Whether two rows drew the same id."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+class Database:
+    """An open database.
+
+    `on_commit` is called in the event loop after each commit that published topics, with those topics. What it raises
+    is logged: the write has happened.
+    """
+
+    def __init__(self, backend: Backend, ids: IdGenerator, options: Options) -> None:
+        self._backend = backend
+        self._ids = ids
+        self._options = options
+        self._running: set[asyncio.Task[Any]] = set()
+        self.on_commit: Callable[[frozenset[str]], None] | None = None
+
+    @classmethod
+    async def open(cls, url: str, *, options: Options = Options()) -> Self:  # noqa: B008 - frozen
+        """Open a migrated database.
+
+        `url` is `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/database`.
+        Raises GradbookError DATABASE_UNAVAILABLE or DATABASE_MISMATCH with what to do about it.
+        """
+        parsed = parse_url(url)
+        ids = IdGenerator()
+        backend: Backend
+        if parsed.get_backend_name() == "sqlite":
+            backend = SqliteBackend(str(parsed.database), options, ids)
+        else:
+            backend = PostgresBackend(parsed, options, ids)
+        await backend.open()
+        return cls(backend, ids, options)
+
+    @property
+    def dialect_name(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._backend.name
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect to compile statements for: placeholders are `?` on SQLite, `$1` on PostgreSQL."""
+        return self._backend.dialect
+
+    async def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute text with positional parameters on a connection that cannot write; one round trip, no transaction.
+
+        Raises LIMIT_EXCEEDED when it takes longer than `Options.read_timeout`.
+        """
+        return await self._backend.read(sql, params)
+
+    async def transact(self, fn: Callable[[UnitOfWork, *Ts], R], *args: *Ts, viewer: Any = None) -> R:
+        """Run `fn(uow, *args)` in one transaction, commit, then publish.
+
+        `fn` is synchronous and is run again as a whole after a deadlock, a serialization failure, a locked file or a
+        collision of ids. What it raises rolls everything back. Once begun, the transaction runs to its end even if the
+        caller is cancelled. Raises DATABASE_BUSY after the last attempt.
+        """
+        task = asyncio.create_task(self._transact(lambda uow: fn(uow, *args), viewer))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _transact(self, work: Callable[[UnitOfWork], R], viewer: Any) -> R:
+        give_up_at = asyncio.get_running_loop().time() + 2 * self._options.busy_timeout
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                result, topics = await self._backend.run(work, viewer)
+            except Exception as error:
+                last = attempt == ATTEMPTS or asyncio.get_running_loop().time() > give_up_at
+                if self._backend.is_id_collision(error) and not last:
+                    self._ids.new_worker()
+                elif not self._backend.is_transient(error):
+                    raise
+                elif last:
+                    raise GradbookError(
+                        Code.DATABASE_BUSY,
+                        f"The database stayed locked through {attempt} attempts; nothing was written, try again.",
+                    ) from error
+                await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
+            else:
+                self._publish(topics)
+                return result
+        raise AssertionError("the last attempt returns or raises")
+
+    def _publish(self, topics: frozenset[str]) -> None:
+        if topics and self.on_commit is not None:
+            try:
+                self.on_commit(topics)
+            except Exception:  # noqa: BLE001 - the write is committed: it must not seem to have failed
+                _log.exception("publishing %s failed", sorted(topics))
+
+    async def close(self) -> None:
+        """Let running transactions end, then disconnect."""
+        while self._running:
+            await asyncio.wait(self._running)
+        await self._backend.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def parse_url(url: str) -> URL:
+    """The database's URL, checked; the driver in it does not matter. Raises INVALID_INPUT."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    drivers = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+    if parsed is None or parsed.get_backend_name() not in drivers:
+        shown = "" if parsed is None else f", not {parsed.get_backend_name()!r}"
+        raise GradbookError(
+            Code.INVALID_INPUT,
+            f"A database URL is sqlite:///path/to/file.db or postgresql://user:password@host:5432/database{shown}.",
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise GradbookError(
+            Code.INVALID_INPUT, f"{url!r} names no file: several connections share the database, so it must be one."
+        )
+    return parsed.set(drivername=drivers[parsed.get_backend_name()])

@@ -1,0 +1,225 @@
+"""PostgreSQL: a pool of asyncpg connections that read, and one of connections that write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import URL, Connection, Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from app.db.ids import IdGenerator
+from app.db.options import Options
+from app.db.pool import Pool
+from app.db.sqlite import too_slow
+from app.db.unit_of_work import UnitOfWork
+from app.errors import Code, GradbookError
+
+R = TypeVar("R")
+
+# Prepared statements that a connection keeps. One of them may be of any length: a deep query compiles to more than the
+# driver's default limit of 15 KB.
+_CACHED_STATEMENTS = 500
+
+# Trying again may help: serialization failure, deadlock, no lock in time, the server is starting or stopping, and plans
+# that a migration made stale.
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "0A000"})
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+class Reader:
+    """A connection that cannot write."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: asyncpg.Connection[Any]) -> None:
+        self.raw = raw
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.raw.is_closed())
+
+    async def close(self) -> None:
+        await self.raw.close()
+
+
+class Writer:
+    """A connection that writes, with SQLAlchemy's view of it. SQLAlchemy begins and commits nothing on it: we do."""
+
+    __slots__ = ("_core", "core", "raw")
+
+    def __init__(self, core: AsyncConnection, raw: asyncpg.Connection[Any]) -> None:
+        assert core.sync_connection is not None
+        self._core = core
+        self.core: Connection = core.sync_connection
+        self.raw = raw
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.raw.is_closed()) or self.core.closed or self.core.invalidated
+
+    async def close(self) -> None:
+        await self._core.close()
+
+
+class PostgresUnitOfWork(UnitOfWork):
+    """A transaction of a writer, in a greenlet: waiting for the server lets other tasks run."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, writer: Writer, ids: IdGenerator, viewer: Any) -> None:
+        super().__init__(writer.core, ids, viewer)
+        self._raw = writer.raw
+
+    def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await_only(self._raw.fetch(sql, *params))]
+
+
+class PostgresBackend:
+    """One database on a server: up to `readers` and `writers` connections, made when needed."""
+
+    name = "postgresql"
+
+    def __init__(self, url: URL, options: Options, ids: IdGenerator) -> None:
+        self._url = url
+        self._options = options
+        self._ids = ids
+        # AUTOCOMMIT: SQLAlchemy sends no BEGIN and no COMMIT of its own. JSON comes as text, as on the raw readers.
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            async_creator=self._connect,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            json_deserializer=str,
+        )
+        self._readers = Pool(self._open_reader, options.readers, options.patience)
+        self._writers = Pool(self._open_writer, options.writers, options.patience)
+
+    async def open(self) -> None:
+        """Reach the server once each way. Raises DATABASE_UNAVAILABLE with what the server said."""
+        where = f"{self._url.host}:{self._url.port or 5432}/{self._url.database}"
+        try:
+            writer = await self._writers.acquire()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise GradbookError(
+                Code.DATABASE_UNAVAILABLE,
+                f"PostgreSQL at {where} cannot be used: {error}. Is it running, and are user, password and database of "
+                "the URL right?",
+            ) from error
+        self._writers.release(writer)
+        version = writer.raw.get_server_version()
+        if version.major < 15:
+            raise GradbookError(
+                Code.DATABASE_UNAVAILABLE,
+                f"PostgreSQL at {where} is version {version.major}; Gradbook needs 15 or newer.",
+            )
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, initialised."""
+        return self._engine.dialect
+
+    async def read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows, in one round trip. Cancelling the caller cancels the statement at the server."""
+        try:
+            return await self._read(sql, params)
+        except _LOST:
+            # The server was restarted, say, while the connection lay in the pool. A read can be asked again.
+            return await self._read(sql, params)
+
+    async def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        reader = await self._readers.acquire()
+        try:
+            return [tuple(row) for row in await reader.raw.fetch(sql, *params)]
+        except asyncpg.QueryCanceledError as error:
+            raise too_slow(self._options.read_timeout) from error
+        finally:
+            self._readers.release(reader)
+
+    async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
+        """One attempt at a transaction: begin, work, commit."""
+        writer = await self._writers.acquire()
+        try:
+            return await greenlet_spawn(self._attempt, writer, work, viewer)
+        finally:
+            self._writers.release(writer)
+
+    def _attempt(self, writer: Writer, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
+        raw = writer.raw
+        await_only(raw.execute("BEGIN"))
+        uow = PostgresUnitOfWork(writer, self._ids, viewer)
+        try:
+            result = work(uow)
+            uow.finish()
+        except BaseException:
+            _roll_back(raw)
+            raise
+        else:
+            # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
+            if await_only(raw.execute("COMMIT")) != "COMMIT":
+                raise RuntimeError(
+                    "Nothing was written: a statement failed, and the function went on without a savepoint."
+                )
+        finally:
+            uow.close()
+        return result, uow.topics
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same transaction may succeed when it is tried again."""
+        cause = _driver_error(error)
+        return getattr(cause, "sqlstate", None) in _TRANSIENT or isinstance(cause, _LOST)
+
+    def is_id_collision(self, error: BaseException) -> bool:
+        """Whether two rows drew the same snowflake."""
+        cause = _driver_error(error)
+        return isinstance(cause, asyncpg.UniqueViolationError) and str(cause.detail).startswith("Key (id)=")
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._readers.close()
+        await self._writers.close()
+        await self._engine.dispose()
+
+    async def _connect(self, *, read_only: bool = False) -> asyncpg.Connection[Any]:
+        _, arguments = self._engine.dialect.create_connect_args(self._url)
+        settings = {
+            "application_name": "gradbook",
+            "jit": "off",  # compiling a plan costs more than any of our statements
+            "TimeZone": "UTC",
+            "default_transaction_isolation": "read committed",
+            "default_transaction_read_only": "on" if read_only else "off",
+            "statement_timeout": str(round(self._options.read_timeout * 1000)) if read_only else "0",
+            "lock_timeout": str(round(self._options.busy_timeout * 1000)),
+        }
+        return await asyncpg.connect(
+            **arguments,
+            server_settings=settings,
+            statement_cache_size=_CACHED_STATEMENTS,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=0,
+        )
+
+    async def _open_reader(self) -> Reader:
+        return Reader(await self._connect(read_only=True))
+
+    async def _open_writer(self) -> Writer:
+        core = await self._engine.connect()
+        return Writer(core, (await core.get_raw_connection()).driver_connection)
+
+
+def _roll_back(raw: asyncpg.Connection[Any]) -> None:
+    if raw.is_closed():
+        return
+    try:
+        await_only(raw.execute("ROLLBACK"))
+    except BaseException:
+        raw.terminate()  # a connection whose state is unknown is never used again
+        raise
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    return error.driver_exception if isinstance(error, DBAPIError) else error

@@ -1,0 +1,232 @@
+"""SQLite: reader connections and one writer connection, each with a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import datetime
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Dialect, StaticPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from app.db import functions
+from app.db.ids import IdGenerator
+from app.db.options import Options
+from app.db.pool import Pool
+from app.db.types import instant_text
+from app.db.unit_of_work import UnitOfWork
+from app.errors import Code, GradbookError
+
+R = TypeVar("R")
+
+# 16 MB of page cache a connection, in KiB; SQLite's default is 2 MB.
+_CACHE_KIB = 16_000
+# Statements whose bytecode a connection keeps; the driver's default is 128.
+_CACHED_STATEMENTS = 512
+
+
+def connect(path: str, options: Options, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open an existing file with our settings and functions. Only the unit of work begins and ends transactions."""
+    connection = sqlite3.connect(
+        f"file:{quote(path)}?mode=rw",
+        uri=True,
+        timeout=options.busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )
+    functions.register(connection)
+    for pragma in (
+        "journal_mode=WAL",
+        f"synchronous={options.synchronous}",
+        "foreign_keys=ON",
+        f"cache_size=-{_CACHE_KIB}",
+        f"query_only={'ON' if read_only else 'OFF'}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+class ConnectionThread:
+    """A connection with a thread that alone uses it."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self.raw = connection
+        self.is_closed = False
+        self._calls: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, work: Callable[[], R]) -> asyncio.Future[R]:
+        """Run `work` on the thread. A future that is cancelled before its turn is not run."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._calls.put((future, work))
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the connection and end the thread."""
+        if not self.is_closed:
+            self.is_closed = True
+            closed = self.call(self.raw.close)
+            self._calls.put(None)
+            await closed
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, work = call
+            if future.cancelled():
+                continue
+            settle: Callable[[], None]
+            try:
+                settle = partial(_settle, future, work())
+            except BaseException as error:  # noqa: BLE001 - it is the caller's, who awaits the future
+                settle = partial(_fail, future, error)
+            try:
+                future.get_loop().call_soon_threadsafe(settle)
+            except RuntimeError:  # the event loop was closed while we worked: nobody waits any more
+                return
+            del call, future, work, settle
+
+
+def _settle(future: asyncio.Future[R], result: R) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+class SqliteUnitOfWork(UnitOfWork):
+    """A transaction of the writer thread."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: sqlite3.Connection, connection: Connection, ids: IdGenerator, viewer: Any) -> None:
+        super().__init__(connection, ids, viewer)
+        self._raw = raw
+
+    def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._raw.execute(sql, params).fetchall()
+
+
+class SqliteBackend:
+    """One file: `readers` connections that cannot write, and one that does, entered once per unit of work."""
+
+    name = "sqlite"
+
+    def __init__(self, path: str, options: Options, ids: IdGenerator) -> None:
+        self._path = path
+        self._options = options
+        self._ids = ids
+        self._readers = Pool(self._open_reader, options.readers, options.patience)
+        self._writer: ConnectionThread
+        self._core: Connection
+
+    async def open(self) -> None:
+        """Open the writer."""
+        # The only place where instants could slip into the driver unseen: `fetch` with a datetime among its parameters.
+        sqlite3.register_adapter(datetime.datetime, instant_text)
+        raw = await asyncio.to_thread(connect, self._path, self._options)
+        self._writer = ConnectionThread(raw, "sqlite-writer")
+        engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
+        self._core = await self._writer.call(engine.connect)
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, initialised."""
+        return self._core.dialect
+
+    async def read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows, outside any transaction of ours. Cancelling the caller interrupts the statement."""
+        reader = await self._readers.acquire()
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            reader.raw.interrupt()
+
+        limit = asyncio.get_running_loop().call_later(self._options.read_timeout, expire)
+        try:
+            return await reader.call(partial(_fetch_all, reader.raw, sql, params))
+        except asyncio.CancelledError:
+            # Still ours, so this can meet no other statement than the cancelled one.
+            reader.raw.interrupt()
+            raise
+        except sqlite3.OperationalError as error:
+            if expired:
+                raise too_slow(self._options.read_timeout) from error
+            raise
+        finally:
+            limit.cancel()
+            self._readers.release(reader)
+
+    async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
+        """One attempt at a transaction: begin, work, commit, in one call on the writer thread."""
+        context = contextvars.copy_context()
+        return await self._writer.call(partial(context.run, self._attempt, work, viewer))
+
+    def _attempt(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
+        raw = self._writer.raw
+        raw.execute("BEGIN IMMEDIATE")
+        uow = SqliteUnitOfWork(raw, self._core, self._ids, viewer)
+        try:
+            result = work(uow)
+            uow.finish()
+            raw.execute("COMMIT")
+        except BaseException:
+            raw.rollback()
+            raise
+        finally:
+            uow.close()
+        return result, uow.topics
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the same transaction may succeed when it is tried again."""
+        cause = _driver_error(error)
+        return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+        )
+
+    def is_id_collision(self, error: BaseException) -> bool:
+        """Whether two rows drew the same snowflake."""
+        cause = _driver_error(error)
+        return (
+            isinstance(cause, sqlite3.IntegrityError)
+            and cause.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+            and str(cause).endswith(".id")
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._readers.close()
+        await self._writer.close()
+
+    async def _open_reader(self) -> ConnectionThread:
+        raw = await asyncio.to_thread(connect, self._path, self._options, read_only=True)
+        return ConnectionThread(raw, "sqlite-reader")
+
+
+def too_slow(seconds: float) -> GradbookError:
+    """The error for a read that exceeds its time."""
+    return GradbookError(
+        Code.LIMIT_EXCEEDED, f"The query took longer than {seconds:g} seconds and was stopped: ask for less at once."
+    )
+
+
+def _fetch_all(raw: sqlite3.Connection, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return raw.execute(sql, params).fetchall()
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error

@@ -1,0 +1,113 @@
+"""The unit of work: what a domain function gets to do its work in one transaction."""
+
+from __future__ import annotations
+
+import datetime
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.orm import Session
+
+from app.db.ids import IdGenerator
+
+
+class UnitOfWork(ABC):
+    """One transaction, seen from inside. `Database.transact` makes it, commits it, retries it and publishes after it.
+
+    Work through `connection` (Core), `session` (ORM) or `fetch` (the raw driver: the hot path); all three share the
+    transaction. Never commit, never await, and leave nothing behind that a second run of the function would double.
+    """
+
+    __slots__ = ("_change", "_connection", "_ids", "_marks", "_session", "_topics", "now", "viewer")
+
+    def __init__(self, connection: Connection, ids: IdGenerator, viewer: Any) -> None:
+        self._connection = connection
+        self._ids = ids
+        self._session: Session | None = None
+        self._topics: set[str] = set()
+        self._marks: frozenset[str] = frozenset()
+        self._change: int | None = None
+        self.viewer = viewer
+        self.now = datetime.datetime.now(datetime.UTC)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect to compile statements for."""
+        return self._connection.dialect
+
+    @property
+    def dialect_name(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._connection.dialect.name
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction as a synchronous Core connection."""
+        if not self._connection.in_transaction():
+            self._connection.begin()  # SQLAlchemy's bookkeeping only: the driver is in a transaction already
+        return self._connection
+
+    @property
+    def session(self) -> Session:
+        """The transaction as an ORM session: flushed before each statement and before the commit."""
+        if self._session is None:
+            self._session = Session(
+                self.connection, expire_on_commit=False, join_transaction_mode="rollback_only", info={"uow": self}
+            )
+        return self._session
+
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute text with positional parameters on the raw driver and return all rows."""
+        if self._session is not None:
+            self._session.flush()
+        return self._fetch(sql, params)
+
+    def new_id(self) -> int:
+        """A fresh snowflake."""
+        return self._ids.new_id()
+
+    def new_ids(self, count: int) -> list[int]:
+        """Fresh snowflakes in growing order."""
+        return self._ids.new_ids(count)
+
+    def publish(self, topic: str) -> None:
+        """Say, after the commit, that something changed for this topic."""
+        self._topics.add(topic)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """What will be published."""
+        return frozenset(self._topics)
+
+    @contextmanager
+    def marked(self, *tables: str) -> Iterator[None]:
+        """Allow, within the block, writes to what is protected of these tables: for the module that keeps the rule."""
+        if self._session is not None:
+            self._session.flush()  # what was changed before the block gets no mark
+        before = self._marks
+        self._marks = before | set(tables)
+        try:
+            yield
+            if self._session is not None:
+                self._session.flush()
+        finally:
+            self._marks = before
+
+    @abstractmethod
+    def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """`fetch` on this database."""
+
+    def finish(self) -> None:
+        """Before the commit: write what the session still holds."""
+        if self._session is not None:
+            self._session.flush()
+
+    def close(self) -> None:
+        """After commit or rollback: end SQLAlchemy's view of the transaction."""
+        if self._connection.in_transaction():
+            self._connection.rollback()  # bookkeeping: the driver has no transaction any more
+        if self._session is not None:
+            self._session.close()
