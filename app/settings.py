@@ -22,8 +22,8 @@ _DRIVERS = {
 }
 
 
-def normalized_database_url(text: str) -> str:
-    """The URL with the driver we use: `sqlite:///file` and `postgresql://…` are what people write.
+def parse_database_url(text: str) -> URL:
+    """The database's URL with the driver we use; people write `sqlite:///file` and `postgresql://…`.
 
     ValueError, without the password, if it is neither, or names no file or no database.
     """
@@ -42,13 +42,13 @@ def normalized_database_url(text: str) -> str:
             raise ValueError("it names no file: write sqlite:///gradbook.db, or sqlite:////var/lib/gradbook.db")
     elif not url.database:
         raise ValueError("it names no database: write postgresql://user:password@host/DATABASE")
-    return _with_libpq_words(url).set(drivername=driver).render_as_string(hide_password=False)
-
-
-def _with_libpq_words(url: URL) -> URL:
-    """Providers hand out `?sslmode=require`, libpq's word; asyncpg's is `ssl`."""
+    # Providers hand out `?sslmode=require`, libpq's word; asyncpg's is `ssl`.
     query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
-    return url.set(query=query)
+    return url.set(drivername=driver, query=query)
+
+
+def _normalized_url(text: str) -> str:
+    return parse_database_url(text).render_as_string(hide_password=False)
 
 
 def _split_at_commas(value: Any) -> Any:
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    database_url: Annotated[str, BeforeValidator(normalized_database_url)] = Field(
+    database_url: Annotated[str, BeforeValidator(_normalized_url)] = Field(
         "sqlite+aiosqlite:///gradbook.db",
         description="Where everything is kept: sqlite:///FILE, or postgresql://user:password@host/database.",
     )
@@ -79,13 +79,14 @@ class Settings(BaseSettings):
         "FULL",
         description="FULL: an acknowledged write survives a power cut. NORMAL is faster, and may lose the last ones.",
     )
-    sqlite_readers: int = Field(4, ge=1, le=64, description="SQLite connections that read; one more writes.")
-    postgres_pool: int = Field(10, ge=2, le=500, description="PostgreSQL connections of this server, at most.")
+    database_readers: int = Field(8, ge=1, le=500, description="Connections that read, at most.")
+    database_writers: int = Field(8, ge=1, le=500, description="PostgreSQL connections that write; SQLite has one.")
+    read_timeout_seconds: float = Field(30, gt=0, le=3600, description="A read that takes longer is stopped.")
     busy_timeout_seconds: float = Field(
-        10, gt=0, le=300, description="How long a write waits for a lock before it is answered with DATABASE_BUSY."
+        5, gt=0, le=300, description="How long a write waits for a lock before it is tried again, or given up."
     )
-    statement_timeout_seconds: float = Field(
-        30, gt=0, le=3600, description="A single statement on PostgreSQL is ended after this time."
+    pool_timeout_seconds: float = Field(
+        30, gt=0, le=300, description="How long a request waits for a free connection before DATABASE_BUSY."
     )
 
     live_poll_ms: int = Field(

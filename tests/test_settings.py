@@ -4,7 +4,7 @@ import pytest
 
 from app import settings
 from app.errors import Code, GradbookError
-from app.settings import SettingRow, Settings, load, normalized_database_url
+from app.settings import SettingRow, Settings, load, parse_database_url
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,8 @@ def test_every_setting_says_what_it_is_for() -> None:
     ],
 )
 def test_database_urls_are_taken_as_people_write_them(written: str, meant: str) -> None:
-    assert normalized_database_url(written) == meant
+    assert parse_database_url(written).render_as_string(hide_password=False) == meant
+    assert load(database_url=written).database_url == meant
 
 
 @pytest.mark.parametrize(
