@@ -1,13 +1,10 @@
 """`database_url` and `database` give every database test both databases: SQLite and a real PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from app.db import Database
-
+from app.db.database import Database
 from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.support.postgres import PostgresServer
 
@@ -60,10 +57,7 @@ async def database_url(new_database_url: Callable[[], Awaitable[str]]) -> str:
 
 
 @pytest.fixture
-async def database(database_url: str) -> "AsyncIterator[Database]":
+async def database(database_url: str) -> AsyncIterator[Database]:
     """An open Database on `database_url`."""
-    from app.db import Database
-
-    database = await Database.open(database_url)
-    yield database
-    await database.close()
+    async with await Database.open(database_url) as database:
+        yield database
