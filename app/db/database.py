@@ -8,14 +8,14 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar, TypeVarTuple
 
-from sqlalchemy import URL, Dialect, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Dialect
 
 from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.postgresql import PostgresBackend
 from app.db.sqlite import SqliteBackend
 from app.db.unit_of_work import UnitOfWork
+from app.db.url import parse_url
 from app.errors import Code, GradbookError
 
 R = TypeVar("R")
@@ -90,6 +90,11 @@ class Database:
         return cls(backend, ids, options)
 
     @property
+    def backend(self) -> Backend:
+        """What differs between the databases; a matter of this room."""
+        return self._backend
+
+    @property
     def dialect_name(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._backend.name
@@ -158,23 +163,3 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def parse_url(url: str) -> URL:
-    """The database's URL, checked; the driver in it does not matter. Raises INVALID_INPUT."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    drivers = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-    if parsed is None or parsed.get_backend_name() not in drivers:
-        shown = "" if parsed is None else f", not {parsed.get_backend_name()!r}"
-        raise GradbookError(
-            Code.INVALID_INPUT,
-            f"A database URL is sqlite:///path/to/file.db or postgresql://user:password@host:5432/database{shown}.",
-        )
-    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise GradbookError(
-            Code.INVALID_INPUT, f"{url!r} names no file: several connections share the database, so it must be one."
-        )
-    return parsed.set(drivername=drivers[parsed.get_backend_name()])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, Connection, Dialect
+from sqlalchemy import URL, Connection, Dialect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -17,6 +18,7 @@ from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite import too_slow
 from app.db.unit_of_work import UnitOfWork
+from app.db.url import shown
 from app.errors import Code, GradbookError
 
 R = TypeVar("R")
@@ -91,7 +93,7 @@ class PostgresBackend:
         # AUTOCOMMIT: SQLAlchemy sends no BEGIN and no COMMIT of its own. JSON comes as text, as on the raw readers.
         self._engine: AsyncEngine = create_async_engine(
             url,
-            async_creator=self._connect,
+            async_creator=self.connect,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             json_deserializer=str,
@@ -101,21 +103,21 @@ class PostgresBackend:
 
     async def open(self) -> None:
         """Reach the server once each way. Raises DATABASE_UNAVAILABLE with what the server said."""
-        where = f"{self._url.host}:{self._url.port or 5432}/{self._url.database}"
+        where = shown(self._url)
         try:
             writer = await self._writers.acquire()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise GradbookError(
                 Code.DATABASE_UNAVAILABLE,
-                f"PostgreSQL at {where} cannot be used: {error}. Is it running, and are user, password and database of "
-                "the URL right?",
+                f"The PostgreSQL database {where} cannot be reached: {error}. Does the server run, and are host, port, "
+                "user, password and database right?",
             ) from error
         self._writers.release(writer)
         version = writer.raw.get_server_version()
         if version.major < 15:
             raise GradbookError(
                 Code.DATABASE_UNAVAILABLE,
-                f"PostgreSQL at {where} is version {version.major}; Gradbook needs 15 or newer.",
+                f"The PostgreSQL server of {where} is version {version.major}; Gradbook needs 15 or newer.",
             )
 
     @property
@@ -184,10 +186,11 @@ class PostgresBackend:
         await self._writers.close()
         await self._engine.dispose()
 
-    async def _connect(self, *, read_only: bool = False) -> asyncpg.Connection[Any]:
+    async def connect(self, name: str = "gradbook", *, read_only: bool = False) -> asyncpg.Connection[Any]:
+        """A connection beside the pools; `name` is how pg_stat_activity shows it."""
         _, arguments = self._engine.dialect.create_connect_args(self._url)
         settings = {
-            "application_name": "gradbook",
+            "application_name": name,
             "jit": "off",  # compiling a plan costs more than any of our statements
             "TimeZone": "UTC",
             "default_transaction_isolation": "read committed",
@@ -204,11 +207,26 @@ class PostgresBackend:
         )
 
     async def _open_reader(self) -> Reader:
-        return Reader(await self._connect(read_only=True))
+        return Reader(await self.connect(read_only=True))
 
     async def _open_writer(self) -> Writer:
         core = await self._engine.connect()
         return Writer(core, (await core.get_raw_connection()).driver_connection)
+
+
+def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:
+    """Run `work` in a transaction that holds the advisory lock, in an event loop of its own: for migrations."""
+
+    async def run() -> R:
+        backend = PostgresBackend(url, Options(), IdGenerator())
+        engine = create_async_engine(url, poolclass=NullPool)
+        await backend.open()
+        await backend.close()
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+            return await connection.run_sync(work)
+
+    return asyncio.run(run())
 
 
 def _roll_back(raw: asyncpg.Connection[Any]) -> None:

@@ -7,51 +7,24 @@ import contextvars
 import datetime
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Dialect, StaticPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from app.db import functions
 from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.pool import Pool
+from app.db.sqlite_file import APPLICATION_ID, connect, connect_to_migrate
 from app.db.types import instant_text
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 
 R = TypeVar("R")
-
-# 16 MB of page cache a connection, in KiB; SQLite's default is 2 MB.
-_CACHE_KIB = 16_000
-# Statements whose bytecode a connection keeps; the driver's default is 128.
-_CACHED_STATEMENTS = 512
-
-
-def connect(path: str, options: Options, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open an existing file with our settings and functions. Only the unit of work begins and ends transactions."""
-    connection = sqlite3.connect(
-        f"file:{quote(path)}?mode=rw",
-        uri=True,
-        timeout=options.busy_timeout,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=_CACHED_STATEMENTS,
-    )
-    functions.register(connection)
-    for pragma in (
-        "journal_mode=WAL",
-        f"synchronous={options.synchronous}",
-        "foreign_keys=ON",
-        f"cache_size=-{_CACHE_KIB}",
-        f"query_only={'ON' if read_only else 'OFF'}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
 
 
 class ConnectionThread:
@@ -170,6 +143,14 @@ class SqliteBackend:
             limit.cancel()
             self._readers.release(reader)
 
+    async def connect(self) -> sqlite3.Connection:
+        """A connection beside the pool, which cannot write."""
+        return await asyncio.to_thread(connect, self._path, self._options, read_only=True)
+
+    async def foreign_version(self) -> int:
+        """A number that another process's commit changes, and no commit of the writer. It waits for the writer."""
+        return await self._writer.call(partial(data_version, self._writer.raw))
+
     async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
         """One attempt at a transaction: begin, work, commit, in one call on the writer thread."""
         context = contextvars.copy_context()
@@ -213,8 +194,29 @@ class SqliteBackend:
         await self._writer.close()
 
     async def _open_reader(self) -> ConnectionThread:
-        raw = await asyncio.to_thread(connect, self._path, self._options, read_only=True)
-        return ConnectionThread(raw, "sqlite-reader")
+        return ConnectionThread(await self.connect(), "sqlite-reader")
+
+
+def data_version(raw: sqlite3.Connection) -> int:
+    """A number that a commit by any other connection changes."""
+    version: int = raw.execute("PRAGMA data_version").fetchall()[0][0]
+    return version
+
+
+@contextmanager
+def exclusive(path: str, patience: float) -> Iterator[Connection]:
+    """A connection in a transaction that excludes all others, for migrations; foreign keys are checked at its end."""
+    raw = connect_to_migrate(path, patience)
+    engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
+    try:
+        raw.execute("BEGIN EXCLUSIVE")
+        with engine.connect() as connection, connection.begin():
+            yield connection
+            if broken := raw.execute("PRAGMA foreign_key_check").fetchall():
+                raise RuntimeError(f"The migration would break {len(broken)} references, such as {broken[0]}.")
+            raw.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    finally:
+        raw.close()  # whatever was not committed is undone
 
 
 def too_slow(seconds: float) -> GradbookError:

@@ -48,15 +48,19 @@ class Prepared:
         self._processors: dict[str, Callable[[Any], Any]] = compiled._bind_processors
         binds = {name: compiled.binds[name] for name in self.names}
         constants = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
-        self._constants = {name: self._process(name, value) for name, value in constants.items()}
-        self._required = frozenset(self.names) - self._constants.keys()
+        self.constants = {name: self._process(name, value) for name, value in constants.items()}
+        self._required = frozenset(self.names) - self.constants.keys()
 
     def bind(self, values: dict[str, Any]) -> tuple[Any, ...]:
         """The parameters in the order of the placeholders; a constant of the statement can be replaced."""
         if not self._required <= values.keys() <= set(self.names):
             raise TypeError(f"This statement takes {sorted(self._required)}, not {sorted(values)}: {self.sql}")
         bound = {name: self._process(name, value) for name, value in values.items()}
-        return tuple([bound[name] if name in bound else self._constants[name] for name in self.names])
+        return tuple([bound[name] if name in bound else self.constants[name] for name in self.names])
+
+    def processor(self, name: str) -> Callable[[Any], Any] | None:
+        """What turns a value into the driver's for a placeholder; None where it stays as it is."""
+        return self._processors.get(name)
 
     def _process(self, name: str, value: Any) -> Any:
         process = self._processors.get(name)

@@ -197,7 +197,7 @@ class Base(DeclarativeBase):
         if not isinstance(table, Table):  # an abstract base
             return
         for column in table.columns:
-            if isinstance(column.type, Snowflake):
+            if isinstance(column.type, Snowflake) and column.primary_key:
                 column.autoincrement = False
             if isinstance(column.type, EnumText):
                 table.append_constraint(column.type.check(column))

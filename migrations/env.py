@@ -1,0 +1,33 @@
+"""How alembic runs the migrations: on the connection, and in the transaction, that app.db.migrate gives it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from alembic import context
+
+import app.accounts.tables
+import app.annotation.tables
+import app.db.changes  # noqa: F401 - these imports fill Base.metadata
+from app.db.types import Base, EnumText
+
+
+def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
+    """Our column types by their names. An enum is rendered as text: a migration must not change with the enum."""
+    if kind != "type" or not type(item).__module__.startswith("app."):
+        return False
+    return "Text()" if isinstance(item, EnumText) else f"{type(item).__name__}()"
+
+
+connection = context.config.attributes.get("connection")
+if connection is None:
+    raise SystemExit("Run `gradbook migrate`, or `python -m app.db.migrate MESSAGE` for a new revision.")
+
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+    render_item=render_item,
+    autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+)
+context.run_migrations()
