@@ -10,10 +10,10 @@ import datetime
 import enum
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.types import Base, EnumText, Instant, JsonText, Snowflake, Text
+from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text
 
 
 class RecordStatus(enum.Enum):

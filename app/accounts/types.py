@@ -1,0 +1,64 @@
+"""GraphQL types of accounts."""
+
+import datetime
+
+import strawberry
+from sqlalchemy import exists, select
+
+from app.accounts import scope, tables
+from app.accounts.tables import Role
+from app.graphql.entity import Connection, Node, Rows, column, entity, many, one
+
+strawberry.enum(
+    Role,
+    description="What a user may do: an ANNOTATOR answers; an ADMIN runs their workspaces; an OWNER runs everything.",
+)
+
+
+def _is_member(user: Rows, workspace: Rows) -> object:
+    membership = tables.Membership.__table__.alias("member_of")
+    return exists(
+        select(1).where(membership.c.user_id == user.c.id, membership.c.workspace_id == workspace.c.id)
+    ).correlate(user, workspace)
+
+
+@entity("wsp", tables.Workspace, own=scope.workspace)
+class Workspace(Node):
+    """A group of people and what they work on. Nothing in it is seen from outside, but by owners."""
+
+    name: str = column("Unique.")
+    created_at: datetime.datetime = column("When it was made.")
+    members: Connection["User"] = many(
+        "User", None, "Who belongs to it, as far as the viewer sees them.", on=_is_member
+    )  # type: ignore[arg-type]
+
+
+@entity("usr", tables.User, own=scope.user)
+class User(Node):
+    """A person or a program that signs in. A removed user stays as `deleted-…`, for the answers that they gave."""
+
+    username: str = column("Unique.")
+    role: Role = column("What the user may do.")
+    created_at: datetime.datetime = column("When the user was made.")
+    deleted_at: datetime.datetime | None = column("When the user was removed; null for a user who is there.")
+    workspaces: list[Workspace] = many(
+        "Workspace",
+        None,
+        "The workspaces they belong to, as far as the viewer sees them.",
+        on=lambda workspace, user: _is_member(user, workspace),  # type: ignore[arg-type,return-value]
+        paged=False,
+        order=("name",),
+    )
+    api_keys: Connection["ApiKey"] = many("ApiKey", "user_id", "The user's keys, as far as the viewer sees them.")
+
+
+@entity("key", tables.Credential, own=scope.api_key)
+class ApiKey(Node):
+    """A key that a program shows to act as its user. The secret itself is shown once, when it is made."""
+
+    name: str = column("What it is for.")
+    prefix: str = column("The secret's first characters, to recognise it by.")
+    created_at: datetime.datetime = column("When it was made.")
+    expires_at: datetime.datetime | None = column("When it ends by itself; null means never.")
+    revoked_at: datetime.datetime | None = column("When it was revoked; null while it is good.")
+    user: User | None = one("User", "user_id", "Whose key it is.")

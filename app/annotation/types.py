@@ -1,0 +1,139 @@
+"""GraphQL types of annotation."""
+
+import datetime
+from typing import Annotated
+
+import strawberry
+from sqlalchemy import func
+
+from app.accounts.types import User, Workspace
+from app.annotation import scope, tables
+from app.annotation.tables import FieldType, QuestionType, RecordStatus, ResponseStatus
+from app.graphql.entity import Connection, JsonPart, Node, Within, aggregate, column, entity, many, one, over
+from app.graphql.scalars import JSON
+
+strawberry.enum(
+    RecordStatus,
+    description="PENDING until a record has as many submitted responses as it requires, then COMPLETED.",
+)
+strawberry.enum(ResponseStatus, description="Only SUBMITTED responses count; drafts and discards do not.")
+strawberry.enum(FieldType, description="What a field of a record holds.")
+strawberry.enum(QuestionType, description="What kind of answer a question takes.")
+
+
+@strawberry.type(description="How far a dataset's records are.")
+class Progress:
+    """Counted over the visible records of a dataset."""
+
+    total: int = over("Records.", lambda record: func.count(record.c.id))
+    completed: int = over(
+        "Records with enough submitted responses.",
+        lambda record: func.count(record.c.id).filter(record.c.status == RecordStatus.COMPLETED),
+    )
+    pending: int = over(
+        "Records that still need responses.",
+        lambda record: func.count(record.c.id).filter(record.c.status == RecordStatus.PENDING),
+    )
+
+
+@entity("dst", tables.Dataset, own=scope.dataset)
+class Dataset(Node):
+    """Records that share fields, questions and guidelines."""
+
+    name: str = column("Unique in its workspace.")
+    guidelines: str | None = column("What annotators should know.", filter=False, order=False)
+    min_submitted: int = column("How many submitted responses complete a record.")
+    created_at: datetime.datetime = column("When it was made.")
+    updated_at: datetime.datetime = column("When its settings last changed.")
+    workspace: Workspace | None = one("Workspace", "workspace_id", "The workspace it belongs to.")
+    fields: list["Field"] = many(
+        "Field", "dataset_id", "What its records consist of.", paged=False, order=("position",)
+    )
+    questions: list["Question"] = many(
+        "Question", "dataset_id", "What is asked about every record.", paged=False, order=("position",)
+    )
+    progress: Progress = aggregate("Record", "dataset_id", "How far its records are.")
+    records: Connection["Record"] = many("Record", "dataset_id", "Its records, the oldest first.")
+
+
+@entity("fld", tables.Field, within=Within("Dataset", "dataset_id"))
+class Field(Node):
+    """One part of a dataset's records."""
+
+    name: str = column("Its key in `Record.fields`.")
+    title: str = column("What people read.")
+    type: FieldType = column("What it holds.")
+    required: bool = column("Whether every record must have it.")
+    position: int = column("Its place, from 0.")
+
+
+@entity("qst", tables.Question, within=Within("Dataset", "dataset_id"))
+class Question(Node):
+    """What is asked about every record of a dataset."""
+
+    name: str = column("Its key in `Response.values`.")
+    title: str = column("What people read.")
+    description: str | None = column("More about it.", filter=False, order=False)
+    type: QuestionType = column("What kind of answer it takes.")
+    required: bool = column("Whether a submitted response must answer it.")
+    settings: JSON = column("What answers are allowed; depends on the type.", filter=False, order=False)
+    position: int = column("Its place, from 0.")
+
+
+@entity("rec", tables.Record, within=Within("Dataset", "dataset_id"), searchable=True)
+class Record(Node):
+    """One item of a dataset. Its status follows its responses."""
+
+    external_id: str | None = column("The user's own key, unique in the dataset.")
+    status: RecordStatus = column("COMPLETED as soon as enough responses are submitted.")
+    fields: JSON = column("The values of the dataset's fields, by name.", filter=False, order=False)
+    metadata: JSON | None = column("Anything else that is known about it.")
+    submitted_count: int = column("How many responses are submitted.")
+    required: int = column("How many submitted responses complete it.")
+    inserted_at: datetime.datetime = column("When it was added.")
+    updated_at: datetime.datetime = column("When its content or its status last changed.")
+    dataset: Dataset = one("Dataset", "dataset_id", "The dataset it belongs to.")
+    responses: Connection["Response"] = many(
+        "Response", "record_id", "What people answered; an annotator sees their own.", filter=True
+    )
+    suggestions: list["Suggestion"] = many(
+        "Suggestion", "record_id", "What models would answer.", paged=False, filter=True
+    )
+
+
+@entity(
+    "rsp",
+    tables.Response,
+    own=scope.response,
+    within=Within("Record", "record_id"),
+    parts=(JsonPart("answers", "values", "question", "A condition on the answer to one question."),),
+)
+class Response(Node):
+    """One user's answers about one record."""
+
+    status: ResponseStatus = column("Only SUBMITTED counts.")
+    values: JSON | None = column("The answers, by question name.", filter=False, order=False)
+    inserted_at: datetime.datetime = column("When it was first saved.")
+    updated_at: datetime.datetime = column("When it was last saved.")
+    user: User | None = one("User", "user_id", "Who answered; null where the viewer does not see them.")
+    record: Record = one("Record", "record_id", "What was answered about.")
+
+
+@entity(
+    "sug",
+    tables.Suggestion,
+    within=Within("Record", "record_id"),
+    parts=(JsonPart("answers", "value", "question", "A condition on the suggested value."),),
+)
+class Suggestion(Node):
+    """What a model would answer to one question about one record."""
+
+    question: str = column("The question's name.")
+    value: JSON = column("The suggested answer.", filter=False, order=False)
+    score: float | None = column("How sure the model is, from 0 to 1.")
+    agent: str | None = column("Which model it was.")
+    record: Record = one("Record", "record_id", "What it is about.")
+
+
+ENTITIES: tuple[type, ...] = (Dataset, Field, Question, Record, Response, Suggestion)
+Lazy = Annotated

@@ -1,0 +1,229 @@
+"""The input types of lists, generated from the entities: `RecordWhere`, `RecordOrder` and the operators they use."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+from app.db.types import EnumText, JsonText
+from app.graphql.entity import Column, Entity, Many, One, camel
+from app.graphql.filters import OPERATORS, json_columns, kind_of, type_of
+from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE
+
+MEANINGS = {
+    "eq": "Equal.",
+    "ne": "Not equal; also where there is no value.",
+    "in": "Equal to one of these.",
+    "notIn": "Equal to none of these; also where there is no value.",
+    "gt": "Greater than.",
+    "gte": "Greater than or equal.",
+    "lt": "Less than.",
+    "lte": "Less than or equal.",
+    "contains": "Contains this text; the letters A to Z match in either case.",
+    "startsWith": "Starts with this text, case by case.",
+    "isNull": "Whether there is no value.",
+}
+
+
+@strawberry.enum(description="Which way to order.")
+class Direction(enum.Enum):
+    """Ascending or descending; missing values come last either way."""
+
+    ASC = strawberry.enum_value("ASC", description="Smallest first; missing values last.")
+    DESC = strawberry.enum_value("DESC", description="Largest first; missing values last.")
+
+
+@strawberry.enum(description="As what the values at a JSON path are compared; all others count as missing.")
+class JsonKind(enum.Enum):
+    """The kinds of JSON value that can be ordered."""
+
+    FLOAT = strawberry.enum_value("float", description="Any number.")
+    INT = strawberry.enum_value("int", description="Whole numbers.")
+    TEXT = strawberry.enum_value("text", description="Texts.")
+    BOOL = strawberry.enum_value("bool", description="False before true.")
+
+
+class Inputs:
+    """Makes the input types of a schema, once each."""
+
+    def __init__(self, entities: Mapping[str, Entity]) -> None:
+        self.entities = entities
+        self._filters: dict[str, Any] = {}
+        self._wheres: dict[str, Any] = {name: self._bare(f"{name}Where", _where_words(name)) for name in entities}
+        self._orders: dict[str, Any] = {}
+        self._related: dict[str, Any] = {}
+        for name, entity in entities.items():
+            self._fill(self._wheres[name], self._members(entity))
+
+    def arguments(self, target: Entity) -> list[StrawberryArgument]:
+        """The arguments of a list of the entity's."""
+        offered: list[tuple[str, Any, str]] = [
+            ("first", int, f"The first so many: 0 to {MAX_PAGE}. {DEFAULT_PAGE} where neither `first` nor `last` is given."),
+            ("after", str, "Only what comes after this cursor."),
+            ("last", int, f"The last so many: 0 to {MAX_PAGE}."),
+            ("before", str, "Only what comes before this cursor."),
+            ("where", self._wheres[target.name], "Only those for which this holds."),
+            ("orderBy", list[self.order(target)], "By what to order, the most important first; the id breaks ties."),  # type: ignore[misc]
+        ]
+        if target.searchable:
+            offered.append(("search", str, "Only those whose text holds all of these words."))
+        return [
+            StrawberryArgument(name, name, StrawberryAnnotation(type_ | None), description=text, default=strawberry.UNSET)
+            for name, type_, text in offered
+        ]
+
+    def order(self, entity: Entity) -> Any:
+        """The type of `orderBy` items."""
+        if entity.name not in self._orders:
+            members = {
+                _upper(name): strawberry.enum_value(name, description=f"By `{name}`.")
+                for name, (python_name, declared) in entity.fields.items()
+                if isinstance(declared, Column)
+                and declared.order
+                and not isinstance(type_of(entity, python_name, declared), JsonText)
+            }
+            name = f"{entity.name}OrderField"
+            fields = strawberry.enum(enum.Enum(name, members), name=name, description=f"What {entity.name} can be ordered by.")  # type: ignore[arg-type]
+            made = self._bare(f"{entity.name}Order", f"One key of an order of {entity.name}.")
+            offered = [_field("field", fields | None, "The field to order by.")]
+            if json_columns(entity):
+                json = self._json_order()
+                offered.append(_field("json", json | None, "A value inside the metadata to order by, instead of a field."))
+            offered.append(_field("direction", Direction, "Which way.", default=Direction.ASC))
+            self._fill(made, offered)
+            self._orders[entity.name] = made
+        return self._orders[entity.name]
+
+    def _json_order(self) -> Any:
+        if "JsonOrder" not in self._filters:
+            made = self._bare("JsonOrder", "A value inside a JSON object, to order by.")
+            path = "Keys and indexes from the outside in, such as `source.pages[0]`."
+            self._fill(made, [_field("path", str, path), _field("as", JsonKind, "As what to compare.", python="as_")])
+            self._filters["JsonOrder"] = made
+        return self._filters["JsonOrder"]
+
+    def _members(self, entity: Entity) -> list[StrawberryField]:
+        members: list[StrawberryField] = []
+        for name, (python_name, declared) in entity.fields.items():
+            filter_: Any = None
+            if isinstance(declared, Column) and declared.filter:
+                filter_ = self._column_filter(entity, python_name, declared)
+            elif isinstance(declared, One):
+                filter_ = self._filter("id", "IdFilter", strawberry.ID)
+            elif isinstance(declared, Many) and declared.filter:
+                filter_ = self._related_filter(declared.target)
+            if filter_ is not None:
+                members.append(_field(name, filter_ | None, f"A condition on `{name}`."))
+        for part in entity.parts:
+            members.append(_field(part.name, self._part(entity, part) | None, part.description))
+        own = self._wheres[entity.name]
+        members.append(_field("and", list[own] | None, "All of these hold.", python="and_"))
+        members.append(_field("or", list[own] | None, "At least one of these holds.", python="or_"))
+        members.append(_field("not", own | None, "This does not hold.", python="not_"))
+        return members
+
+    def _column_filter(self, entity: Entity, python_name: str, declared: Column) -> Any:
+        type_ = type_of(entity, python_name, declared)
+        if isinstance(type_, JsonText):
+            return self._json_filter("JsonFilter", "path", "Keys and indexes from the outside in: `source.pages[0]`.")
+        kind = kind_of(type_, is_id=declared.id_of is not None)
+        if kind == "enum":
+            assert isinstance(type_, EnumText)
+            return self._filter("enum", f"{type_.members.__name__}Filter", type_.members)
+        names: dict[str, tuple[str, Any]] = {
+            "id": ("IdFilter", strawberry.ID),
+            "text": ("TextFilter", str),
+            "int": ("IntFilter", int),
+            "float": ("FloatFilter", float),
+            "bool": ("BooleanFilter", bool),
+            "instant": ("DateTimeFilter", datetime.datetime),
+        }
+        return None if kind is None else self._filter(kind, *names[kind])
+
+    def _filter(self, kind: str, name: str, type_: Any) -> Any:
+        if name not in self._filters:
+            made = self._bare(name, "All of the given comparisons must hold.")
+            members: list[StrawberryField] = []
+            for operator in OPERATORS[kind]:
+                operand: Any = bool if operator == "isNull" else list[type_] if operator in ("in", "notIn") else type_
+                members.append(_field(operator, operand | None, MEANINGS[operator], python=_python(operator)))
+            self._fill(made, members)
+            self._filters[name] = made
+        return self._filters[name]
+
+    def _json_filter(self, name: str, argument: str, description: str) -> Any:
+        if name not in self._filters:
+            made = self._bare(name, "A condition on a value inside JSON. A value of another kind counts as missing.")
+            self._fill(
+                made,
+                [
+                    _field(argument, str, description),
+                    _field("float", self._filter("float", "FloatFilter", float) | None, "It is a number, and so.", python="float_"),
+                    _field("int", self._filter("int", "IntFilter", int) | None, "It is a whole number, and so.", python="int_"),
+                    _field("text", self._filter("text", "TextFilter", str) | None, "It is a text, and so."),
+                    _field("bool", self._filter("bool", "BooleanFilter", bool) | None, "It is true or false.", python="bool_"),
+                    _field("isNull", bool | None, "Whether nothing, or null, stands there.", python="is_null"),
+                ],
+            )
+            self._filters[name] = made
+        return self._filters[name]
+
+    def _part(self, entity: Entity, part: Any) -> Any:
+        name = f"{entity.name}{part.name[0].upper()}{part.name[1:]}Filter"
+        return self._json_filter(name, part.argument, f"The name of the {part.argument}.")
+
+    def _related_filter(self, target: str) -> Any:
+        if target not in self._related:
+            made = self._bare(f"{target}ListFilter", f"A condition on the visible {target} items of a list.")
+            where = self._wheres[target]
+            members = [
+                _field("some", where | None, "At least one of them is so."),
+                _field("none", where | None, "Not one of them is so."),
+            ]
+            self._fill(made, members)
+            self._related[target] = made
+        return self._related[target]
+
+    @staticmethod
+    def _bare(name: str, description: str) -> Any:
+        return strawberry.input(type(name, (), {"__annotations__": {}}), description=description)
+
+    @staticmethod
+    def _fill(made: Any, members: list[StrawberryField]) -> None:
+        # Fields are added after the class is made, so that types can refer to each other and to themselves.
+        for member in members:
+            member.origin = made
+        made.__strawberry_definition__.fields.extend(members)
+
+
+def _field(name: str, type_: Any, description: str, *, python: str | None = None, default: Any = strawberry.UNSET) -> StrawberryField:
+    made = StrawberryField(
+        python_name=python or name,
+        graphql_name=name,
+        type_annotation=StrawberryAnnotation(type_),
+        description=description,
+        default=default,
+    )
+    return made
+
+
+def _python(operator: str) -> str:
+    return {"in": "in_", "notIn": "not_in", "startsWith": "starts_with", "isNull": "is_null"}.get(operator, operator)
+
+
+def _upper(name: str) -> str:
+    return "".join("_" + letter if letter.isupper() else letter.upper() for letter in name)
+
+
+def _where_words(name: str) -> str:
+    return f"A condition on {name} items. All members given must hold; combine with `and`, `or` and `not`."
+
+
+__all__ = ["Annotated", "Direction", "Inputs", "JsonKind", "camel"]

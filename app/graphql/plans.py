@@ -1,0 +1,85 @@
+"""Plans: compiled statements, kept with the template they were compiled for, and their values per request."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Dialect, Select
+
+from app.db.statement import Prepared
+from app.graphql.slots import Convert, Slots
+
+MAX_PLANS = 64
+"""Compiled statements per template: one per shape of its arguments and kind of viewer. Some 20 kB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """SQL text and where the value of each placeholder comes from."""
+
+    sql: str
+    sources: tuple[Callable[[Sequence[Any], Mapping[str, Any]], Any], ...]
+
+    def parameters(self, values: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The driver's parameters for the values of one request; `named` are the viewer's and the server's own."""
+        return tuple([source(values, named) for source in self.sources])
+
+
+def make_plan(statement: Select[Any], slots: Slots, dialect: Dialect) -> Plan:
+    """Compiles a statement whose varying values stand in `slots`."""
+    prepared = Prepared(statement, dialect)
+    sources: list[Callable[[Sequence[Any], Mapping[str, Any]], Any]] = []
+    for name in prepared.names:
+        process = prepared.processor(name)
+        if name in slots.params:
+            index, convert = slots.params[name]
+            sources.append(_from_slot(index, convert, process))
+        elif name in prepared.constants:
+            sources.append(_constant(prepared.constants[name]))
+        else:
+            sources.append(_named(name, process))
+    return Plan(prepared.sql, tuple(sources))
+
+
+def _from_slot(
+    index: int, convert: Convert | None, process: Convert | None
+) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+    if convert is None and process is None:
+        return lambda values, _: values[index]
+    if convert is None:
+        return lambda values, _: process(values[index])  # type: ignore[misc]
+    if process is None:
+        return lambda values, _: convert(values[index])
+    return lambda values, _: process(convert(values[index]))
+
+
+def _constant(value: Any) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+    return lambda _, __: value
+
+
+def _named(name: str, process: Convert | None) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+    if process is None:
+        return lambda _, named: named[name]
+    return lambda _, named: process(named[name])
+
+
+class PlanCache:
+    """The most recently used plans."""
+
+    def __init__(self, size: int = MAX_PLANS) -> None:
+        self._size = size
+        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Plan]) -> Plan:
+        """The plan for a key, made when it is not there."""
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = make()
+            if len(self._plans) > self._size:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(key)
+        return plan

@@ -1,0 +1,74 @@
+"""Scalars: instants, JSON, and the ids that say their kind."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+from app.db.types import instant_text
+from app.errors import Code, GradbookError
+
+JSON = NewType("JSON", object)
+
+
+def parse_instant(value: object) -> datetime.datetime:
+    """An ISO 8601 instant with its offset."""
+    try:
+        parsed = datetime.datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise GraphQLError(
+            f"{value!r} is no instant: write ISO 8601 with an offset, such as '2026-01-31T09:30:00Z' or"
+            " '2026-01-31T09:30:00.250000+02:00'."
+        )
+    return parsed.astimezone(datetime.UTC)
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime.datetime: strawberry.scalar(
+        name="DateTime",
+        description="An instant as ISO 8601 with an offset. Answers are always `YYYY-MM-DDTHH:MM:SS.ffffffZ`.",
+        serialize=instant_text,
+        parse_value=parse_instant,
+    ),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value. Objects keep the order of their keys.",
+        serialize=lambda value: value,
+        parse_value=lambda value: value,
+    ),
+}
+
+
+def encode_id(prefix: str, number: int) -> str:
+    """`rec`, 7312 as `rec_7312`."""
+    return f"{prefix}_{number}"
+
+
+def decode_id(prefix: str, text: Any, kind: str, path: tuple[str | int, ...] = ()) -> int:
+    """The number of an id of the given kind; an error that says what stands there otherwise."""
+    head, _, digits = text.partition("_") if isinstance(text, str) else ("", "", "")
+    # 18 digits and one: the largest 64-bit number has 19.
+    if head == prefix and digits.isascii() and digits.isdigit() and len(digits) <= 19 and int(digits) < 2**63:
+        return int(digits)
+    raise GradbookError(
+        Code.INVALID_ID, f"{_shown(text)} is not the id of a {kind}: such an id looks like '{prefix}_123'.", path
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def type_name_words(name: str) -> str:
+    """`ApiKey` as `API key`-like words: `api key`."""
+    return "".join(" " + letter.lower() if letter.isupper() else letter for letter in name).strip()
+
+
+__all__ = ["JSON", "SCALARS", "decode_id", "encode_id", "parse_instant", "type_name_words"]

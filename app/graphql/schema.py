@@ -1,0 +1,186 @@
+"""Puts the schema together: entities get their generated inputs, root fields their compiled resolvers, and what the
+engine reads is checked once, at start.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+from graphql import (
+    EnumValueNode,
+    GraphQLDefaultInput,
+    GraphQLInputObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    Undefined,
+    lexicographic_sort_schema,
+    print_schema,
+)
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+from app.graphql.engine import Engine, required_viewer
+from app.graphql.entity import DECLARED, Aggregate, Attached, Column, Entity, Many, One, camel
+from app.graphql.inputs import Inputs
+from app.graphql.scalars import SCALARS, decode_id, type_name_words
+from app.graphql.selection import Selections
+
+Resolver = Callable[[Engine, GraphQLResolveInfo, dict[str, Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A compiled root field: how it reads, and its arguments as (name, type, description)."""
+
+    resolve: Resolver
+    arguments: tuple[tuple[str, Any, str], ...] = ()
+    listing: Many | None = None
+
+
+def root(description: str, resolve: Resolver, *arguments: tuple[str, Any, str]) -> Any:
+    """A root field that `resolve(engine, info, arguments)` answers with finished JSON."""
+    return strawberry.field(description=description, metadata={DECLARED: Root(resolve, arguments)})
+
+
+def root_one(target: str, description: str) -> Any:
+    """The row with a given id."""
+
+    async def resolve(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+        required_viewer(info.context)
+        entity = engine.entities[target]
+        number = decode_id(entity.prefix, arguments["id"], type_name_words(target), ("id",))
+        return await engine.one(info, target, number)
+
+    return root(description, resolve, ("id", strawberry.ID, f"The {type_name_words(target)}'s id."))
+
+
+def root_many(target: str, description: str, *, order: tuple[str, ...] = ()) -> Any:
+    """A list of all rows that the viewer sees."""
+    declared = Many(target, order=order)
+
+    async def resolve(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+        return await engine.listing(info, declared)
+
+    return strawberry.field(description=description, metadata={DECLARED: Root(resolve, (), declared)})
+
+
+async def resolve_node(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+    """`node(id:)`."""
+    required_viewer(info.context)
+    return (await engine.nodes(info, [arguments["id"]]))[0]
+
+
+async def resolve_nodes(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+    """`nodes(ids:)`."""
+    required_viewer(info.context)
+    return await engine.nodes(info, arguments["ids"])
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A schema with its read engine."""
+
+    schema: strawberry.Schema
+    graphql: GraphQLSchema
+    engine: Engine
+
+
+def build(
+    *, query: type, mutation: type | None, subscription: type | None, entities: Iterable[type], secret: str
+) -> Built:
+    """The schema of these root types over these entities. Raises TypeError for what the engine could not read."""
+    types = list(entities)
+    declared: dict[str, Entity] = {cls.__entity__.name: cls.__entity__ for cls in types}  # type: ignore[attr-defined]
+    inputs = Inputs(declared)
+    objects: dict[str, Mapping[str, Column]] = {}
+    for cls in types:
+        for item in _fields(cls):
+            _prepare(item, declared, inputs, objects)
+    for item in _fields(query):
+        declaration = item.metadata.get(DECLARED)
+        if isinstance(declaration, Root):
+            item.arguments = _arguments(declaration, declared, inputs)
+    schema = strawberry.Schema(
+        query=query,
+        mutation=mutation,
+        subscription=subscription,
+        types=types,
+        config=StrawberryConfig(scalar_map=dict(SCALARS)),
+    )
+    core: GraphQLSchema = schema._schema
+    engine = Engine(declared, Selections(core, declared, objects), secret)
+    _resolve_roots(core, query, engine)
+    _literal_defaults(core)
+    return Built(schema, core, engine)
+
+
+def sdl(core: GraphQLSchema) -> str:
+    """The schema as text, sorted, so that two versions can be compared."""
+    return print_schema(lexicographic_sort_schema(core)) + "\n"
+
+
+def _literal_defaults(core: GraphQLSchema) -> None:
+    """Writes defaults that are enum members as literals: a sorted copy of the schema cannot print the members."""
+    for type_ in core.type_map.values():
+        if isinstance(type_, GraphQLInputObjectType):
+            for item in type_.fields.values():
+                if isinstance(item.default_value, enum.Enum):
+                    literal = EnumValueNode(value=item.default_value.name)
+                    item.default, item.default_value = GraphQLDefaultInput(literal=literal), Undefined
+
+
+def _fields(cls: type) -> list[StrawberryField]:
+    return list(cls.__strawberry_definition__.fields)  # type: ignore[attr-defined]
+
+
+def _prepare(
+    item: StrawberryField, entities: Mapping[str, Entity], inputs: Inputs, objects: dict[str, Mapping[str, Column]]
+) -> None:
+    """Gives a list its arguments, notes an aggregated object's fields, and checks that targets exist."""
+    declaration = item.metadata[DECLARED]
+    if isinstance(declaration, One | Many | Aggregate) and declaration.target not in entities:
+        raise TypeError(f"{item.python_name} points to '{declaration.target}', which is no entity of this schema.")
+    if isinstance(declaration, Many) and declaration.paged:
+        item.arguments = inputs.arguments(entities[declaration.target])
+    elif isinstance(declaration, Aggregate):
+        cls: Any = item.type
+        fields: dict[str, Column] = {}
+        for inner in _fields(cls):
+            column = inner.metadata.get(DECLARED)
+            if not isinstance(column, Column) or column.source is None or inner.base_resolver is not None:
+                raise TypeError(f"{cls.__name__}.{inner.python_name} is aggregated: declare it with over().")
+            fields[camel(inner.python_name)] = column
+        objects[cls.__strawberry_definition__.name] = fields
+
+
+def _arguments(declaration: Root, entities: Mapping[str, Entity], inputs: Inputs) -> list[StrawberryArgument]:
+    if declaration.listing is not None:
+        return inputs.arguments(entities[declaration.listing.target])
+    return [
+        StrawberryArgument(name, name, StrawberryAnnotation(type_), description=description)
+        for name, type_, description in declaration.arguments
+    ]
+
+
+def _resolve_roots(core: GraphQLSchema, query: type, engine: Engine) -> None:
+    assert core.query_type is not None
+    for item in _fields(query):
+        declaration = item.metadata.get(DECLARED)
+        if isinstance(declaration, Root):
+            core.query_type.fields[camel(item.python_name)].resolve = _resolver(declaration, engine)
+
+
+def _resolver(declaration: Root, engine: Engine) -> Any:
+    def resolve(_source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Awaitable[Any]:
+        return declaration.resolve(engine, info, arguments)
+
+    return resolve
+
+
+__all__ = ["Attached", "Built", "Root", "build", "resolve_node", "resolve_nodes", "root", "root_many", "root_one"]
