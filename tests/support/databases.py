@@ -10,9 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
+from app.db.migrate import upgrade
 from tests.support.postgres import PostgresServer
 
-_SQLITE = "sqlite+aiosqlite:///"
+_SQLITE = "sqlite:///"
 
 
 class Databases(Protocol):
@@ -34,7 +35,7 @@ class SqliteDatabases:
     async def create(self) -> str:
         if self._template is None:
             template = self._folder / "template.db"
-            await asyncio.to_thread(_upgrade, f"{_SQLITE}{template}")
+            await asyncio.to_thread(upgrade, f"{_SQLITE}{template}")
             self._template = template
         path = self._folder / f"test_{next(self._numbers)}.db"
         shutil.copyfile(self._template, path)
@@ -54,7 +55,7 @@ class PostgresDatabases:
     async def create(self) -> str:
         if not self._template:
             await self._execute("CREATE DATABASE template_gradbook")
-            await asyncio.to_thread(_upgrade, self._server.url("template_gradbook"))
+            await asyncio.to_thread(upgrade, self._server.url("template_gradbook"))
             self._template = "template_gradbook"
         name = f"test_{next(self._numbers)}"
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
@@ -69,9 +70,3 @@ class PostgresDatabases:
             await connection.execute(statement)
         finally:
             await connection.close()
-
-
-def _upgrade(url: str) -> None:
-    from app.db.migrate import upgrade
-
-    upgrade(url)
