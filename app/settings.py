@@ -13,13 +13,8 @@ from app.errors import Code, GradbookError
 PREFIX = "GRADBOOK_"
 ENV_FILE = ".env"
 
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-}
+# The driver that a URL may name does not matter: there is one for each database.
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
 def parse_database_url(text: str) -> URL:
@@ -29,22 +24,20 @@ def parse_database_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ValueError(
-            "it is not a database URL, such as sqlite:///gradbook.db or postgresql://user:password@host/database"
+            "it is no database URL, such as sqlite:///gradbook.db or postgresql://user:password@host:5432/database"
         ) from None
-    driver = _DRIVERS.get(url.drivername)
-    if driver is None:
+    kind = url.drivername.split("+")[0]
+    if kind not in _DRIVERS:
         raise ValueError(f"it starts with '{url.drivername}', expected sqlite:///FILE or postgresql://…")
-    if driver.startswith("sqlite"):
-        # Every connection would get a database of its own.
-        if url.database in (None, "", ":memory:"):
-            raise ValueError("it names no file: write sqlite:///gradbook.db, or sqlite:////var/lib/gradbook.db")
-    elif not url.database:
+    if kind == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise ValueError("it names no file, which connections share: write sqlite:///gradbook.db")
+    if not url.database:
         raise ValueError("it names no database: write postgresql://user:password@host/DATABASE")
     # Providers hand out `?sslmode=require`, libpq's word; asyncpg's is `ssl`.
     query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
-    return url.set(drivername=driver, query=query)
+    return url.set(drivername=_DRIVERS[kind], query=query)
 
 
 def _normalized_url(text: str) -> str:
@@ -63,7 +56,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, BeforeValidator(_normalized_url)] = Field(
-        "sqlite+aiosqlite:///gradbook.db",
+        "sqlite:///gradbook.db",
         description="Where everything is kept: sqlite:///FILE, or postgresql://user:password@host/database.",
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every interface.")

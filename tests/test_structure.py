@@ -22,7 +22,8 @@ LAYERS = [
     {"settings", "errors", "logs"},
 ]
 DOMAINS = ("app/accounts/", "app/annotation/")
-DOMAIN_DOORS = {"types.py", "queries.py", "mutations.py", "subscriptions.py"}  # the GraphQL side of a domain
+# Where a domain meets GraphQL and HTTP.
+DOMAIN_DOORS = {"types.py", "queries.py", "mutations.py", "subscriptions.py", "http.py"}
 # The unit of work, and how each database begins and ends its transaction.
 UNIT_OF_WORK = {"app/db/unit_of_work.py", "app/db/sqlite.py", "app/db/postgresql.py"}
 ENGINES = {"create_engine", "create_async_engine", "driver_connection", "raw_connection", "get_raw_connection"}

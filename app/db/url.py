@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from app.errors import Code, GradbookError
-
-# The driver that a URL may name does not matter: there is one for each database.
-_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+from app.settings import parse_database_url
 
 
 def parse_url(url: str) -> URL:
     """The URL, checked: `sqlite:///path/to/file.db` or `postgresql://...`. Raises INVALID_INPUT."""
     try:
-        parsed = make_url(url)
-        kind = parsed.drivername.split("+")[0]
-    except (ArgumentError, ValueError):
-        parsed, kind = None, ""
-    if parsed is None or kind not in _DRIVERS:
-        raise GradbookError(
-            Code.INVALID_INPUT,
-            "A database URL is sqlite:///path/to/file.db or postgresql://user:password@host:5432/database"
-            + (f", not {kind}://…" if kind else "; this is none, or its port is not a number."),
-        )
-    if kind == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise GradbookError(
-            Code.INVALID_INPUT, f"{url!r} names no file; several connections share the database, so it must be one."
-        )
-    return parsed.set(drivername=_DRIVERS[kind])
+        return parse_database_url(url)
+    except ValueError as error:
+        raise GradbookError(Code.INVALID_INPUT, f"The database URL cannot be used: {error}.") from None
 
 
 def shown(url: URL) -> str:
