@@ -13,6 +13,9 @@ class Code(Enum):
     INVALID_INPUT = (
         "A value does not keep the rules of its field; the message says which value and what would be right."
     )
+    INVALID_DOCUMENT = (
+        "The GraphQL text cannot be run: a syntax error, something the schema does not have, or no such operation."
+    )
     INVALID_ID = "The text is not an id, or it is the id of another kind of thing."
     INVALID_CURSOR = "The cursor was not made by this connection, or for another order or filter."
     DUPLICATE = "Something with this name or external id exists already."
