@@ -7,7 +7,7 @@ from sqlalchemy import exists, select
 
 from app.accounts import scope, tables
 from app.accounts.tables import Role
-from app.graphql.entity import Connection, Node, Rows, column, entity, many, one
+from app.graphql.entity import Condition, Connection, Node, Rows, column, entity, many, one
 
 strawberry.enum(
     Role,
@@ -15,7 +15,7 @@ strawberry.enum(
 )
 
 
-def _is_member(user: Rows, workspace: Rows) -> object:
+def _is_member(user: Rows, workspace: Rows) -> Condition:
     membership = tables.Membership.__table__.alias("member_of")
     return exists(
         select(1).where(membership.c.user_id == user.c.id, membership.c.workspace_id == workspace.c.id)
@@ -30,7 +30,7 @@ class Workspace(Node):
     created_at: datetime.datetime = column("When it was made.")
     members: Connection["User"] = many(
         "User", None, "Who belongs to it, as far as the viewer sees them.", on=_is_member
-    )  # type: ignore[arg-type]
+    )
 
 
 @entity("usr", tables.User, own=scope.user)
@@ -45,7 +45,7 @@ class User(Node):
         "Workspace",
         None,
         "The workspaces they belong to, as far as the viewer sees them.",
-        on=lambda workspace, user: _is_member(user, workspace),  # type: ignore[arg-type,return-value]
+        on=lambda workspace, user: _is_member(user, workspace),
         paged=False,
         order=("name",),
     )

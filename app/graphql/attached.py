@@ -26,11 +26,11 @@ async def splice(
     answers = [orjson.loads(text) for text in texts]
     for pick in template.attached:
         places = [place for answer in answers for place in _places(picks, answer, pick)]
-        ids = sorted({id for id, _ in places})
+        ids = sorted({number for number, _ in places})
         assert isinstance(pick.declaration, Attached)
         loaded = await pick.declaration.loader(context, ids, bound.attached.get(id(pick), {})) if ids else {}
-        for id, put in places:
-            put(_picked(pick.inner, loaded.get(id)))
+        for number, put in places:
+            put(_picked(pick.inner, loaded.get(number)))
     return [orjson.dumps(answer) for answer in answers]
 
 

@@ -105,9 +105,7 @@ class Compiler:
             texts += [",", part.c.t] if texts else [part.c.t]
         return source, concat("{", *texts, "}")
 
-    def _members(
-        self, level: Level, source: FromClause, picks: Sequence[Pick]
-    ) -> tuple[FromClause, list[Text | str]]:
+    def _members(self, level: Level, source: FromClause, picks: Sequence[Pick]) -> tuple[FromClause, list[Text | str]]:
         parts: list[Text | str] = []
         for pick in picks:
             source, value = self._member(level, source, pick)
@@ -140,7 +138,7 @@ class Compiler:
         target = self.entities[declared.target]
         key = level.rows.c[_key_label(declared.key)]
         table = target.table.alias(self._name("t"))
-        condition = table.c.id.in_(select(key))
+        condition: ColumnElement[bool] = table.c.id.in_(select(key))
         within = level.entity.within
         if within is None or (within.target, within.key) != (declared.target, declared.key):
             # A row is visible only if what it is within is: only other rows have to be asked for.
@@ -150,9 +148,7 @@ class Compiler:
         found = select(rows.c.id, text.label("t")).select_from(inner).cte(self._name("j"))
         return source.outerjoin(found, found.c.id == key), not_null(found.c.t)
 
-    def _aggregate(
-        self, level: Level, source: FromClause, pick: Pick, declared: Aggregate
-    ) -> tuple[FromClause, Text]:
+    def _aggregate(self, level: Level, source: FromClause, pick: Pick, declared: Aggregate) -> tuple[FromClause, Text]:
         target = self.entities[declared.target]
         child = target.table.alias(self._name("t"))
         visible = scope_below(level.entity, target, child, self.kind, self.entities)
@@ -220,8 +216,9 @@ class _Listing:
         """`source` joined with the list's CTEs, and the list's text for each of its rows."""
         if not self.declared.paged:
             texts = self._texts([self.pick.inner])
-            grouped = self._grouped(texts, 1)
-            return source.outerjoin(grouped, grouped.c.parent == parent.c.id), concat("[", self._or_empty(grouped.c.a0), "]")
+            whole = self._grouped(texts, 1)
+            joined = source.outerjoin(whole, whole.c.parent == parent.c.id)
+            return joined, concat("[", self._or_empty(whole.c.a0), "]")
         columns = sum(p.name in ("edges", "nodes") for p in self.parts)
         grouped: CTE | None = None
         if columns or self.more_wanted:
@@ -387,7 +384,12 @@ class _Listing:
             far = func.max(source.c.cursor).filter(source.c.n == last)
             start, end = (far, near) if backward else (near, far)
             columns += [start.label("start"), end.label("end")]
-        return select(source.c.parent, *columns).select_from(source).group_by(source.c.parent).cte(self.compiler._name("j"))
+        return (
+            select(source.c.parent, *columns)
+            .select_from(source)
+            .group_by(source.c.parent)
+            .cte(self.compiler._name("j"))
+        )
 
     def _counted(self, parent: CTE) -> CTE:
         """How many rows the whole list has, per parent. Its values are those of the page's `where`, once more."""
@@ -440,4 +442,3 @@ def _chunks(picks: Sequence[Pick]) -> list[Sequence[Pick]]:
                 joins = 1
         chunks[-1].append(pick)
     return list(chunks)
-

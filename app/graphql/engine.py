@@ -11,7 +11,6 @@ import orjson
 from graphql import (
     DirectiveNode,
     GraphQLObjectType,
-    GraphQLResolveInfo,
     VariableNode,
     Visitor,
     get_named_type,
@@ -28,7 +27,7 @@ from app.graphql.entity import Entity, Many
 from app.graphql.paging import CURSOR_SECRET
 from app.graphql.plans import Plan, make_plan
 from app.graphql.scalars import decode_id, type_name_words
-from app.graphql.selection import Binder, Bound, Pick, Selections, Template
+from app.graphql.selection import Binder, Bound, Info, Pick, Selections, Template
 from app.graphql.sql import SQL
 
 Fragment = orjson.Fragment
@@ -98,12 +97,12 @@ class Engine:
 
     # Root fields
 
-    async def one(self, info: GraphQLResolveInfo, target: str, id: int) -> Fragment | None:
+    async def one(self, info: Info, target: str, id: int) -> Fragment | None:
         """The row with this id, or None where there is none that the viewer sees."""
         found = await self.by_ids(info, target, [id])
         return found.get(id)
 
-    async def by_ids(self, info: GraphQLResolveInfo, target: str, ids: Sequence[int]) -> dict[int, Fragment]:
+    async def by_ids(self, info: Info, target: str, ids: Sequence[int]) -> dict[int, Fragment]:
         """The rows with these ids that the viewer sees: one statement for all."""
         template = self._template(info, target)
         plan, bound, parameters = self._ids_plan(info, target, template, ids, info.path.as_list())
@@ -113,10 +112,10 @@ class Engine:
             return {row[0]: Fragment(text) for row, text in zip(rows, texts, strict=True)}
         return {row[0]: Fragment(row[1]) for row in rows}
 
-    async def listing(self, info: GraphQLResolveInfo, declared: Many) -> Fragment:
+    async def listing(self, info: Info, declared: Many) -> Fragment:
         """A list without a parent: one statement."""
         template, pick = self._list_template(info, declared)
-        bound = self.binder.bind(template, info, info.path.as_list()[:-1])
+        bound = self.binder.bind(template, info, tuple(info.path.as_list()[:-1]))
         viewer = required_viewer(info.context)
         database = info.context.database
 
@@ -130,7 +129,7 @@ class Engine:
             return Fragment((await splice(template, pick.inner, bound, [rows[0][0]], info.context))[0])
         return Fragment(rows[0][0])
 
-    async def nodes(self, info: GraphQLResolveInfo, ids: Sequence[str]) -> list[Fragment | None]:
+    async def nodes(self, info: Info, ids: Sequence[str]) -> list[Fragment | None]:
         """Rows of any kind by their ids: one statement per kind. What is hidden or missing is None."""
         kinds = {entity.prefix: entity for entity in self.entities.values()}
         wanted: dict[str, list[int]] = {}
@@ -138,7 +137,9 @@ class Engine:
         for index, text in enumerate(ids):
             entity = kinds.get(text.partition("_")[0])
             if entity is None:
-                known = ", ".join(f"'{prefix}_…' ({type_name_words(kind.name)})" for prefix, kind in sorted(kinds.items()))
+                known = ", ".join(
+                    f"'{prefix}_…' ({type_name_words(kind.name)})" for prefix, kind in sorted(kinds.items())
+                )
                 raise GradbookError(Code.INVALID_ID, f"{text[:40]!r} is no id: ids look like {known}.", (index,))
             number = decode_id(entity.prefix, text, type_name_words(entity.name), (index,))
             wanted.setdefault(entity.name, []).append(number)
@@ -149,7 +150,7 @@ class Engine:
 
     # Payloads
 
-    def load(self, info: GraphQLResolveInfo, uow: UnitOfWork, payload: Any) -> None:
+    def load(self, info: Info, uow: UnitOfWork, payload: Any) -> None:
         """Reads the payload's refs inside the unit of work: one statement per field of an entity type in the answer.
 
         Refs that were loaded before (of what has been deleted since) stay as they are.
@@ -165,7 +166,7 @@ class Engine:
                 text = texts.get(item.id)
                 item.found[place.path] = None if text is None else Fragment(text)
 
-    async def attach(self, info: GraphQLResolveInfo, payload: Any) -> None:
+    async def attach(self, info: Info, payload: Any) -> None:
         """Completes what SQL could not compute of a payload, after the commit."""
         for place in self._places(info):
             if not place.template.attached:
@@ -177,7 +178,7 @@ class Engine:
             for item, text in zip(refs, after, strict=True):
                 item.found[place.path] = Fragment(text)
 
-    def _places(self, info: GraphQLResolveInfo) -> list[_Place]:
+    def _places(self, info: Info) -> list[_Place]:
         key = ("payload", info.path.key, info.field_name, _flags(info))
         places: list[_Place] | None = info.context.templates.get(key)
         if places is None:
@@ -187,7 +188,7 @@ class Engine:
         return places
 
     def _find_places(
-        self, info: GraphQLResolveInfo, type_: Any, nodes: Any, attributes: tuple[str, ...], path: tuple[str, ...]
+        self, info: Info, type_: Any, nodes: Any, attributes: tuple[str, ...], path: tuple[str, ...]
     ) -> Iterator[_Place]:
         fragments = {name: FragmentDetails(definition) for name, definition in info.fragments.items()}
         details = [FieldDetails(node, None) for node in nodes]
@@ -207,14 +208,14 @@ class Engine:
 
     # Plans
 
-    def _template(self, info: GraphQLResolveInfo, target: str) -> Template:
+    def _template(self, info: Info, target: str) -> Template:
         key = (target, tuple(info.path.as_list()), _flags(info))
         template: Template | None = info.context.templates.get(key)
         if template is None:
             template = info.context.templates[key] = self.selections.template(info, target)
         return template
 
-    def _list_template(self, info: GraphQLResolveInfo, declared: Many) -> tuple[Template, Pick]:
+    def _list_template(self, info: Info, declared: Many) -> tuple[Template, Pick]:
         key = ("list", tuple(info.path.as_list()), _flags(info))
         template: Template | None = info.context.templates.get(key)
         if template is None:
@@ -222,7 +223,7 @@ class Engine:
         return template, template.picks[0]
 
     def _ids_plan(
-        self, info: GraphQLResolveInfo, target: str, template: Template, ids: Sequence[int], path: Sequence[str | int]
+        self, info: Info, target: str, template: Template, ids: Sequence[int], path: Sequence[str | int]
     ) -> tuple[Plan, Bound, tuple[Any, ...]]:
         bound = self.binder.bind(template, info, tuple(path))
         viewer = required_viewer(info.context)
@@ -250,12 +251,13 @@ def required_viewer(context: Context) -> Viewer:
     """The viewer; an error for anonymous callers."""
     if context.viewer is None:
         raise GradbookError(
-            Code.UNAUTHENTICATED, "Sign in first: send an API key as 'Authorization: Bearer KEY', or sign in for a session."
+            Code.UNAUTHENTICATED,
+            "Sign in first: send an API key as 'Authorization: Bearer KEY', or sign in for a session.",
         )
     return context.viewer
 
 
-def _flags(info: GraphQLResolveInfo) -> tuple[Any, ...]:
+def _flags(info: Info) -> tuple[Any, ...]:
     """The values of the variables that @skip and @include depend on: the only ones that change a selection."""
     names: tuple[str, ...] | None = info.context.templates.get("flags")
     if names is None:
@@ -263,7 +265,7 @@ def _flags(info: GraphQLResolveInfo) -> tuple[Any, ...]:
     return tuple(info.variable_values.coerced.get(name) for name in names)
 
 
-def _flag_variables(info: GraphQLResolveInfo) -> Iterator[str]:
+def _flag_variables(info: Info) -> Iterator[str]:
     found: list[str] = []
 
     class Flags(Visitor):
@@ -291,4 +293,3 @@ def _refs(payload: Any, attributes: Sequence[str]) -> Iterator[Ref]:
 
 def _names(path: Sequence[str | int]) -> tuple[str, ...]:
     return tuple(part for part in path if isinstance(part, str))
-

@@ -79,7 +79,7 @@ class Many:
         """The condition under which a child row belongs to a parent row."""
         if self.on is not None:
             return self.on(child, parent)
-        return cast("Condition", child.c[cast("str", self.key)] == parent.c.id)
+        return child.c[cast("str", self.key)] == parent.c.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,12 @@ class Connection(Generic[T]):
 
 
 def column(
-    description: str, source: Expression | None = None, *, filter: bool = True, order: bool = True, id_of: str | None = None
+    description: str,
+    source: Expression | None = None,
+    *,
+    filter: bool = True,
+    order: bool = True,
+    id_of: str | None = None,
 ) -> Any:
     """A stored column of the field's own name, or the SQL expression `source(rows)`."""
     return _declare(description, Column(source, filter, order, id_of))
@@ -188,7 +193,7 @@ def one(target: str, key: str, description: str) -> Any:
     return _declare(description, One(target, key))
 
 
-def many(
+def many(  # noqa: PLR0913 - a declaration, read by its keywords
     target: str,
     key: str | None,
     description: str,
@@ -198,7 +203,7 @@ def many(
     order: tuple[str, ...] = (),
     filter: bool = False,
 ) -> Any:
-    """The rows of the entity `target` whose column `key` holds this row's id (or those that `on(child, parent)` says)."""
+    """The rows of the entity `target` whose column `key` holds this row's id, or of which `on(child, parent)` holds."""
     return _declare(description, Many(target, key, on, paged, order, filter))
 
 
@@ -259,11 +264,12 @@ def _declared(fields: Sequence[StrawberryField], type_name: str, prefix: str) ->
     """Python name and declaration of every field, by GraphQL name. Anything undeclared is an error."""
     declared: dict[str, tuple[str, Declaration]] = {}
     for item in fields:
-        declaration = (item.metadata or {}).get(DECLARED)
+        metadata: Mapping[Any, Any] = item.metadata
+        declaration = metadata.get(DECLARED)
         if declaration is None or item.base_resolver is not None or item.extensions or item.permission_classes:
             raise TypeError(
-                f"{type_name}.{item.python_name} is read by the engine, which runs no resolver, permission or extension:"
-                " declare it with column(), one(), many(), aggregate() or attached()."
+                f"{type_name}.{item.python_name} is read by the engine, which runs no resolver, permission or"
+                " extension: declare it with column(), one(), many(), aggregate() or attached()."
             )
         if isinstance(declaration, Column) and declaration.id_of == "":
             declaration = Column(declaration.source, declaration.filter, declaration.order, prefix)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from graphql import Executor, GraphQLOutputType, GraphQLResolveInfo
+from graphql import Executor, GraphQLOutputType
 from graphql.pyutils import Path
 
 from app.graphql.engine import Ref
+from app.graphql.selection import Info
 
 
 class FragmentExecutor(Executor[Any]):
@@ -21,7 +22,7 @@ class FragmentExecutor(Executor[Any]):
         self,
         return_type: GraphQLOutputType,
         field_details_list: Any,
-        info: GraphQLResolveInfo,
+        info: Info,
         path: Path,
         result: Any,
         position_context: Any,

@@ -75,7 +75,9 @@ def json_columns(entity: Entity) -> list[str]:
     return [
         python_name
         for python_name, declared in entity.fields.values()
-        if isinstance(declared, Column) and declared.filter and isinstance(type_of(entity, python_name, declared), JsonText)
+        if isinstance(declared, Column)
+        and declared.filter
+        and isinstance(type_of(entity, python_name, declared), JsonText)
     ]
 
 
@@ -326,4 +328,3 @@ def scope_of(entity: Entity, rows: Rows, kind: str, entities: Mapping[str, Entit
 def ascii_lower(text: str) -> str:
     """Folds the letters A to Z: the one rule that both databases share."""
     return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in text)
-

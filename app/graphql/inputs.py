@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import types
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -65,7 +66,11 @@ class Inputs:
     def arguments(self, target: Entity) -> list[StrawberryArgument]:
         """The arguments of a list of the entity's."""
         offered: list[tuple[str, Any, str]] = [
-            ("first", int, f"The first so many: 0 to {MAX_PAGE}. {DEFAULT_PAGE} where neither `first` nor `last` is given."),
+            (
+                "first",
+                int,
+                f"The first so many: 0 to {MAX_PAGE}. {DEFAULT_PAGE} where neither `first` nor `last` is given.",
+            ),
             ("after", str, "Only what comes after this cursor."),
             ("last", int, f"The last so many: 0 to {MAX_PAGE}."),
             ("before", str, "Only what comes before this cursor."),
@@ -75,7 +80,9 @@ class Inputs:
         if target.searchable:
             offered.append(("search", str, "Only those whose text holds all of these words."))
         return [
-            StrawberryArgument(name, name, StrawberryAnnotation(type_ | None), description=text, default=strawberry.UNSET)
+            StrawberryArgument(
+                name, name, StrawberryAnnotation(type_ | None), description=text, default=strawberry.UNSET
+            )
             for name, type_, text in offered
         ]
 
@@ -90,12 +97,15 @@ class Inputs:
                 and not isinstance(type_of(entity, python_name, declared), JsonText)
             }
             name = f"{entity.name}OrderField"
-            fields = strawberry.enum(enum.Enum(name, members), name=name, description=f"What {entity.name} can be ordered by.")  # type: ignore[arg-type]
+            choices: Any = enum.Enum(name, members)  # type: ignore[misc]
+            fields = strawberry.enum(choices, name=name, description=f"What {entity.name} can be ordered by.")
             made = self._bare(f"{entity.name}Order", f"One key of an order of {entity.name}.")
             offered = [_field("field", fields | None, "The field to order by.")]
             if json_columns(entity):
                 json = self._json_order()
-                offered.append(_field("json", json | None, "A value inside the metadata to order by, instead of a field."))
+                offered.append(
+                    _field("json", json | None, "A value inside the metadata to order by, instead of a field.")
+                )
             offered.append(_field("direction", Direction, "Which way.", default=Direction.ASC))
             self._fill(made, offered)
             self._orders[entity.name] = made
@@ -121,13 +131,15 @@ class Inputs:
                 filter_ = self._related_filter(declared.target)
             if filter_ is not None:
                 members.append(_field(name, filter_ | None, f"A condition on `{name}`."))
-        for part in entity.parts:
-            members.append(_field(part.name, self._part(entity, part) | None, part.description))
         own = self._wheres[entity.name]
-        members.append(_field("and", list[own] | None, "All of these hold.", python="and_"))
-        members.append(_field("or", list[own] | None, "At least one of these holds.", python="or_"))
-        members.append(_field("not", own | None, "This does not hold.", python="not_"))
-        return members
+        several: Any = types.GenericAlias(list, own)
+        return [
+            *members,
+            *(_field(part.name, self._part(entity, part) | None, part.description) for part in entity.parts),
+            _field("and", several | None, "All of these hold.", python="and_"),
+            _field("or", several | None, "At least one of these holds.", python="or_"),
+            _field("not", own | None, "This does not hold.", python="not_"),
+        ]
 
     def _column_filter(self, entity: Entity, python_name: str, declared: Column) -> Any:
         type_ = type_of(entity, python_name, declared)
@@ -165,10 +177,25 @@ class Inputs:
                 made,
                 [
                     _field(argument, str, description),
-                    _field("float", self._filter("float", "FloatFilter", float) | None, "It is a number, and so.", python="float_"),
-                    _field("int", self._filter("int", "IntFilter", int) | None, "It is a whole number, and so.", python="int_"),
+                    _field(
+                        "float",
+                        self._filter("float", "FloatFilter", float) | None,
+                        "It is a number, and so.",
+                        python="float_",
+                    ),
+                    _field(
+                        "int",
+                        self._filter("int", "IntFilter", int) | None,
+                        "It is a whole number, and so.",
+                        python="int_",
+                    ),
                     _field("text", self._filter("text", "TextFilter", str) | None, "It is a text, and so."),
-                    _field("bool", self._filter("bool", "BooleanFilter", bool) | None, "It is true or false.", python="bool_"),
+                    _field(
+                        "bool",
+                        self._filter("bool", "BooleanFilter", bool) | None,
+                        "It is true or false.",
+                        python="bool_",
+                    ),
                     _field("isNull", bool | None, "Whether nothing, or null, stands there.", python="is_null"),
                 ],
             )
@@ -203,15 +230,16 @@ class Inputs:
         made.__strawberry_definition__.fields.extend(members)
 
 
-def _field(name: str, type_: Any, description: str, *, python: str | None = None, default: Any = strawberry.UNSET) -> StrawberryField:
-    made = StrawberryField(
+def _field(
+    name: str, type_: Any, description: str, *, python: str | None = None, default: Any = strawberry.UNSET
+) -> StrawberryField:
+    return StrawberryField(
         python_name=python or name,
         graphql_name=name,
         type_annotation=StrawberryAnnotation(type_),
         description=description,
         default=default,
     )
-    return made
 
 
 def _python(operator: str) -> str:

@@ -34,7 +34,7 @@ MAX_KEYS = 5
 SIGNATURE = 16
 """Hex digits of a cursor's signature: 64 bits."""
 
-CURSOR_SECRET = "cursor_secret"  # noqa: S105 (the name of a bind parameter)
+CURSOR_SECRET = "cursor_secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values:
     keys: list[Shape] = []
     for index, item in enumerate(raw or ()):
         here = (*path, index)
-        field, json = item.get("field"), item.get("json")
+        field: Any = item.get("field")
+        json: Any = item.get("json")
         if (field is None) == (json is None):
             raise GradbookError(Code.INVALID_INPUT, "Order by either 'field' or 'json'.", here)
         descending = item["direction"].value == "DESC"
@@ -213,4 +214,3 @@ def page_size(arguments: Mapping[str, Any], path: Path, most: int = MAX_PAGE) ->
     if not 0 <= size <= most:
         raise GradbookError(Code.LIMIT_EXCEEDED, f"'{name}' is {size}; it may be 0 to {most}.", (*path, name))
     return size, last is not None
-

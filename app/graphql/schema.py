@@ -14,7 +14,6 @@ from graphql import (
     EnumValueNode,
     GraphQLDefaultInput,
     GraphQLInputObjectType,
-    GraphQLResolveInfo,
     GraphQLSchema,
     Undefined,
     lexicographic_sort_schema,
@@ -29,9 +28,9 @@ from app.graphql.engine import Engine, required_viewer
 from app.graphql.entity import DECLARED, Aggregate, Attached, Column, Entity, Many, One, camel
 from app.graphql.inputs import Inputs
 from app.graphql.scalars import SCALARS, decode_id, type_name_words
-from app.graphql.selection import Selections
+from app.graphql.selection import Info, Selections
 
-Resolver = Callable[[Engine, GraphQLResolveInfo, dict[str, Any]], Awaitable[Any]]
+Resolver = Callable[[Engine, Info, dict[str, Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def root(description: str, resolve: Resolver, *arguments: tuple[str, Any, str]) 
 def root_one(target: str, description: str) -> Any:
     """The row with a given id."""
 
-    async def resolve(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+    async def resolve(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
         required_viewer(info.context)
         entity = engine.entities[target]
         number = decode_id(entity.prefix, arguments["id"], type_name_words(target), ("id",))
@@ -64,19 +63,19 @@ def root_many(target: str, description: str, *, order: tuple[str, ...] = ()) -> 
     """A list of all rows that the viewer sees."""
     declared = Many(target, order=order)
 
-    async def resolve(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+    async def resolve(engine: Engine, info: Info, _: dict[str, Any]) -> Any:
         return await engine.listing(info, declared)
 
     return strawberry.field(description=description, metadata={DECLARED: Root(resolve, (), declared)})
 
 
-async def resolve_node(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+async def resolve_node(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
     """`node(id:)`."""
     required_viewer(info.context)
     return (await engine.nodes(info, [arguments["id"]]))[0]
 
 
-async def resolve_nodes(engine: Engine, info: GraphQLResolveInfo, arguments: dict[str, Any]) -> Any:
+async def resolve_nodes(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
     """`nodes(ids:)`."""
     required_viewer(info.context)
     return await engine.nodes(info, arguments["ids"])
@@ -177,7 +176,7 @@ def _resolve_roots(core: GraphQLSchema, query: type, engine: Engine) -> None:
 
 
 def _resolver(declaration: Root, engine: Engine) -> Any:
-    def resolve(_source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Awaitable[Any]:
+    def resolve(_source: Any, info: Info, **arguments: Any) -> Awaitable[Any]:
         return declaration.resolve(engine, info, arguments)
 
     return resolve

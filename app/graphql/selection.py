@@ -29,6 +29,7 @@ from app.graphql.paging import Page, key_types, order_tag, page_size, parse_curs
 from app.graphql.plans import PlanCache
 from app.graphql.slots import Shape
 
+Info = GraphQLResolveInfo[Any]
 TYPENAME = "__typename"
 
 Names = tuple[str, ...]
@@ -83,11 +84,11 @@ class Selections:
         self.entities = entities
         self.objects = objects
 
-    def template(self, info: GraphQLResolveInfo, type_name: str, nodes: Sequence[FieldNode] | None = None) -> Template:
+    def template(self, info: Info, type_name: str, nodes: Sequence[FieldNode] | None = None) -> Template:
         """The template of a field whose (runtime) type is `type_name`; `nodes` are its AST nodes."""
         return self._made(self._picks(info, self._object(type_name), nodes or info.field_nodes))
 
-    def list_template(self, info: GraphQLResolveInfo, declared: Many) -> Template:
+    def list_template(self, info: Info, declared: Many) -> Template:
         """The template of a root field that is a list; its one pick is the list itself."""
         definition = info.parent_type.fields[info.field_name]
         type_ = get_named_type(definition.type)
@@ -106,9 +107,7 @@ class Selections:
         assert isinstance(type_, GraphQLObjectType), name
         return type_
 
-    def _picks(
-        self, info: GraphQLResolveInfo, type_: GraphQLObjectType, nodes: Sequence[FieldNode]
-    ) -> tuple[Pick, ...]:
+    def _picks(self, info: Info, type_: GraphQLObjectType, nodes: Sequence[FieldNode]) -> tuple[Pick, ...]:
         details = [FieldDetails(node, None) for node in nodes]
         fragments = {name: FragmentDetails(definition) for name, definition in info.fragments.items()}
         collected = collect_subfields(self.schema, fragments, info.variable_values, info.operation, type_, details)
@@ -150,7 +149,7 @@ class Binder:
         self.entities = entities
         self.secret = secret
 
-    def bind(self, template: Template, info: GraphQLResolveInfo, path: tuple[str | int, ...]) -> Bound:
+    def bind(self, template: Template, info: Info, path: tuple[str | int, ...]) -> Bound:
         """Shape and values of all arguments below a field whose answer path is `path`."""
         bound = Bound()
         for pick, target, names in template.with_arguments:
@@ -179,7 +178,9 @@ class Binder:
         values.extend([size, size + 1, ""])
         if arguments.get("search") is not None and target.search is None:
             raise GradbookError(
-                Code.SEARCH_UNAVAILABLE, f"Full-text search of {target.name} is not available: leave 'search' out.", ("search",)
+                Code.SEARCH_UNAVAILABLE,
+                f"Full-text search of {target.name} is not available: leave 'search' out.",
+                ("search",),
             )
         where = arguments.get("where")
         where_shape = None if where is None else WhereParser(self.entities, values).parse(target, where, ("where",))
@@ -200,4 +201,3 @@ class Binder:
             cursors[name] = tuple(key is None for key in keys)
             values.extend(key for key in keys if key is not None)
         return Page(where_shape, order, backward, cursors["after"], cursors["before"], len(values) - start)
-

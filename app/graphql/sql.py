@@ -7,6 +7,7 @@ The answer's JSON is built as text by concatenation, the same way on both: `json
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -109,7 +110,7 @@ class Sql(Protocol):
         """Whether there is nothing, or a JSON null, at a path."""
 
 
-def _plain_json(sql: Sql, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text | None:
+def _plain_json(value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text | None:
     """The kinds of value that both databases print the same way."""
     if isinstance(type_, JsonText):
         return cast(value, SqlText)
@@ -129,7 +130,7 @@ class SqliteSql:
     lateral = False
 
     def json(self, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text:
-        plain = _plain_json(self, value, type_)
+        plain = _plain_json(value, type_)
         if plain is not None:
             return plain
         if isinstance(type_, Instant):
@@ -178,7 +179,7 @@ class PostgresSql:
     lateral = True
 
     def json(self, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text:
-        plain = _plain_json(self, value, type_)
+        plain = _plain_json(value, type_)
         if plain is not None:
             return plain
         if isinstance(type_, Instant):
@@ -186,7 +187,10 @@ class PostgresSql:
             return concat('"', func.to_char(utc, literal('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), type_=SqlText()), '"')
         if isinstance(type_, Float | Double):
             text = as_text(value)
-            return case((text.in_([literal("NaN"), literal("Infinity"), literal("-Infinity")]), concat('"', text, '"')), else_=text)
+            return case(
+                (text.in_([literal("NaN"), literal("Infinity"), literal("-Infinity")]), concat('"', text, '"')),
+                else_=text,
+            )
         return cast(func.to_json(value), SqlText)
 
     def signature(self, text: Text) -> Text:
@@ -200,7 +204,7 @@ class PostgresSql:
 
     def joined(self, text: Text, rows: CTE, *, backward: bool) -> Text:
         order = rows.c.n.desc() if backward else rows.c.n
-        return func.string_agg(text, literal(",")).aggregate_order_by(order)  # type: ignore[no-any-return]
+        return func.string_agg(text, literal(",")).aggregate_order_by(order)
 
     def in_order(self, rows: CTE, *, backward: bool) -> CTE:
         return rows
@@ -224,7 +228,7 @@ class PostgresSql:
         found: ColumnElement[Any] = column
         for depth, part in enumerate(value):
             type_: TypeEngine[Any] = Integer() if isinstance(part, int) else SqlText()
-            found = found.op("->", return_type=JsonText())(slots.param(path, type_, lambda parts, d=depth: parts[d]))
+            found = found.op("->", return_type=JsonText())(slots.param(path, type_, itemgetter(depth)))
         return found
 
 
