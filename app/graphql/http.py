@@ -1,0 +1,140 @@
+"""GraphQL over HTTP: POST and GET at /graphql."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.errors import Code, GradbookError
+from app.graphql.engine import Viewer
+from app.graphql.operations import Operations, Request, RequestError
+
+Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]
+"""Who is calling; raises UNAUTHENTICATED for credentials that are wrong."""
+
+JSON_TYPE = "application/json"
+RESPONSE_TYPE = "application/graphql-response+json"
+
+STATUS = {
+    Code.UNAUTHENTICATED.name: 401,
+    Code.LIMIT_EXCEEDED.name: 413,
+    Code.DATABASE_BUSY.name: 503,
+    Code.DATABASE_UNAVAILABLE.name: 503,
+}
+
+
+class BadRequestError(Exception):
+    """A request that is no GraphQL request."""
+
+    def __init__(self, status: int, message: str, code: Code = Code.INVALID_INPUT, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = headers
+
+
+class GraphQLEndpoint:
+    """The ASGI application behind /graphql for HTTP.
+
+    JSON alone is taken: a page of another site can send every other type without asking first.
+    """
+
+    def __init__(self, operations: Operations, identify: Identify, *, max_body_bytes: int) -> None:
+        self._operations = operations
+        self._identify = identify
+        self._max_body = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = HttpRequest(scope, receive)
+        answer = await self._answer(request)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: HttpRequest) -> Response:
+        media_type = _media_type(request)
+        try:
+            asked = await self._read(request)
+            viewer = await self._identify(request)
+            prepared = self._operations.prepare(asked, viewer)
+            if prepared.is_subscription:
+                raise BadRequestError(400, "A subscription needs a WebSocket: use the graphql-transport-ws protocol.")
+            if request.method == "GET" and not prepared.is_query:
+                raise BadRequestError(405, "A mutation is sent by POST.", allow="POST")
+            return _json(await self._operations.execute(prepared, viewer), 200, media_type)
+        except BadRequestError as error:
+            body = {"errors": [{"message": error.message, "extensions": {"code": error.code.name}}]}
+            answer = _json(body, error.status, media_type)
+            answer.headers.update(error.headers)
+            return answer
+        except RequestError as error:
+            # The specification lets application/json carry 200 for what fails before execution, and clients expect it.
+            return _json(error.result, 400 if media_type == RESPONSE_TYPE else 200, media_type)
+        except GradbookError as error:
+            body = {"errors": [{"message": error.message, "extensions": {"code": error.code}}]}
+            return _json(body, STATUS.get(error.code, 400), media_type)
+
+    async def _read(self, request: HttpRequest) -> Request:
+        if request.method == "GET":
+            return _request(dict(request.query_params), from_url=True)
+        if request.method != "POST":
+            raise BadRequestError(
+                405, f"{request.method} is not supported: send POST, or GET for queries.", allow="GET, POST"
+            )
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != JSON_TYPE:
+            raise BadRequestError(415, f"The content type is {content_type or 'missing'!r}: send {JSON_TYPE}.")
+        try:
+            return _request(orjson.loads(await self._body(request)))
+        except orjson.JSONDecodeError as error:
+            raise BadRequestError(400, f"The body is no JSON: {error}.") from error
+
+    async def _body(self, request: HttpRequest) -> bytes:
+        too_long = BadRequestError(413, f"The body is longer than {self._max_body:,} bytes.", Code.LIMIT_EXCEEDED)
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_body:
+            raise too_long
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self._max_body:
+                raise too_long
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def _request(body: Any, *, from_url: bool = False) -> Request:
+    """A request's parameters, checked."""
+    if not isinstance(body, dict):
+        raise BadRequestError(
+            400, 'The body is no object: send {"query": "…", "variables": {…}, "operationName": "…"}.'
+        )
+    query, variables, name = body.get("query"), body.get("variables"), body.get("operationName")
+    if from_url and variables:
+        try:
+            variables = orjson.loads(variables)
+        except orjson.JSONDecodeError as error:
+            raise BadRequestError(400, f"'variables' is no JSON: {error}.") from error
+    if not isinstance(query, str):
+        raise BadRequestError(
+            400, f"'query' is {'missing' if query is None else 'no text'}: it holds the GraphQL document."
+        )
+    if variables is not None and not isinstance(variables, dict):
+        raise BadRequestError(400, "'variables' is no object: send the values by name.")
+    if name is not None and not isinstance(name, str):
+        raise BadRequestError(400, "'operationName' is no text.")
+    return Request(query, variables or None, name or None)
+
+
+def _media_type(request: HttpRequest) -> str:
+    return RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
+
+
+def _json(body: Any, status: int, media_type: str) -> Response:
+    return Response(orjson.dumps(body), status, media_type=media_type)

@@ -1,0 +1,173 @@
+"""Running operations: the one way from a caller's text and variables to a result, for every transport."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from graphql import ExecutionResult, GraphQLError, OperationType, execute, subscribe
+
+from app.db.database import Database
+from app.errors import Code, GradbookError
+from app.graphql.documents import Document, Documents, Operation
+from app.graphql.engine import Engine, Viewer
+from app.graphql.executor import FragmentExecutor
+from app.graphql.schema import Built
+
+_log = logging.getLogger(__name__)
+
+Result = dict[str, Any]
+"""A GraphQL response: `data` and `errors`, ready for `orjson.dumps`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller sends: see the GraphQL over HTTP specification."""
+
+    query: str
+    variables: Mapping[str, Any] | None = None
+    operation_name: str | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """What a resolver gets as `info.context`. `services` is what the domains add (the bus, settings)."""
+
+    database: Database
+    engine: Engine
+    viewer: Viewer | None
+    services: Any
+    templates: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that may be executed: its document is valid, and its operation is known."""
+
+    request: Request
+    document: Document
+    operation: Operation
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it answers with a stream."""
+        return self.operation.type is OperationType.SUBSCRIPTION
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it only reads."""
+        return self.operation.type is OperationType.QUERY
+
+
+class RequestError(Exception):
+    """A request that fails before execution: there is no `data`. `result` is its response."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result["errors"][0]["message"])
+        self.result = result
+
+
+class Operations:
+    """Prepares and runs the operations of one schema."""
+
+    def __init__(
+        self, schema: GraphQLSchema, engine: Engine, database: Database, services: Any, max_tokens: int
+    ) -> None:
+        self._schema = schema
+        self._engine = engine
+        self._database = database
+        self._services = services
+        self._documents = Documents(schema, max_tokens=max_tokens)
+
+    def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
+        """Parse, validate and choose the operation. Raises RequestError."""
+        document = self._documents.get(request.query)
+        if document.errors:
+            raise RequestError({"errors": [_document_error(error) for error in document.errors]})
+        try:
+            operation = document.operation(request.operation_name)
+            if document.introspects and viewer is None:
+                raise GradbookError(
+                    Code.UNAUTHENTICATED, "Sign in to read the schema: send 'Authorization: Bearer KEY'."
+                )
+        except GradbookError as error:
+            raise RequestError({"errors": [formatted(GraphQLError(error.message, original_error=error))]}) from error
+        return Prepared(request, document, operation)
+
+    async def execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
+        """Run a query or a mutation."""
+        result = execute(**self._arguments(prepared, viewer), executor_class=FragmentExecutor)
+        if inspect.isawaitable(result):
+            result = await result
+        return response(result)
+
+    async def subscribe(self, prepared: Prepared, viewer: Viewer | None) -> Result | AsyncIterator[Result]:
+        """Run a subscription: its stream of responses, or the one response that says why there is none."""
+        stream = subscribe(**self._arguments(prepared, viewer), executor_class=FragmentExecutor)
+        if inspect.isawaitable(stream):
+            stream = await stream
+        if isinstance(stream, ExecutionResult):
+            return response(stream)
+        return _responses(stream)
+
+    def _arguments(self, prepared: Prepared, viewer: Viewer | None) -> dict[str, Any]:
+        context = Context(self._database, self._engine, viewer, self._services, prepared.operation.templates)
+        return {
+            "schema": self._schema,
+            "document": prepared.document.node,
+            "context_value": context,
+            "variable_values": prepared.request.variables,
+            "operation_name": prepared.operation.name,
+        }
+
+
+async def _responses(stream: Any) -> AsyncIterator[Result]:
+    # A source that fails in the middle says why in a last response, which no transport would otherwise do.
+    try:
+        async for result in stream:
+            yield response(result)
+    except GradbookError as error:
+        yield {"data": None, "errors": [formatted(GraphQLError(error.message, original_error=error))]}
+    finally:
+        await stream.aclose()
+
+
+def response(result: ExecutionResult) -> Result:
+    """The response for an execution's result."""
+    if not result.errors:
+        return {"data": result.data}
+    errors = [formatted(error) for error in result.errors]
+    # Without a path the execution never began: variables did not fit.
+    if result.data is None and all(error.path is None for error in result.errors):
+        return {"errors": errors}
+    return {"data": result.data, "errors": errors}
+
+
+def formatted(error: GraphQLError) -> dict[str, Any]:
+    """An error as the caller sees it, with its code. What was not foreseen is logged, and shown as an id alone."""
+    original = error.original_error
+    answer: dict[str, Any] = dict(error.formatted)
+    extensions = dict(answer.get("extensions") or {})
+    if isinstance(original, GradbookError):
+        extensions.setdefault("code", original.code)
+        if original.path:
+            extensions.setdefault("argument", list(original.path))
+    elif original is not None and not isinstance(original, GraphQLError):
+        incident = uuid4().hex[:12]
+        _log.error("Unexpected error %s at %s", incident, error.path, exc_info=original)
+        answer["message"] = f"Something went wrong here; the server's log knows more under {incident}."
+        extensions = {"code": Code.INTERNAL.name, "incident": incident}
+    else:
+        extensions.setdefault("code", Code.INVALID_INPUT.name)
+    answer["extensions"] = extensions
+    return answer
+
+
+def _document_error(error: GraphQLError) -> dict[str, Any]:
+    answer: dict[str, Any] = dict(error.formatted)
+    answer["extensions"] = {"code": Code.INVALID_DOCUMENT.name, **(error.extensions or {})}
+    return answer
