@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self, TypeVar, TypeVarTuple
 
 from sqlalchemy import Dialect
+from sqlalchemy.orm import Session
 
+from app.db.guard import Guard, Protection
 from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.postgresql import PostgresBackend
 from app.db.sqlite import SqliteBackend
-from app.db.unit_of_work import UnitOfWork
+from app.db.unit_of_work import Room, UnitOfWork
 from app.db.url import parse_url
 from app.errors import Code, GradbookError
 
@@ -65,29 +67,37 @@ class Database:
     is logged: the write has happened.
     """
 
-    def __init__(self, backend: Backend, ids: IdGenerator, options: Options) -> None:
+    def __init__(self, backend: Backend, room: Room, options: Options) -> None:
         self._backend = backend
-        self._ids = ids
+        self._ids = room.ids
         self._options = options
         self._running: set[asyncio.Task[Any]] = set()
         self.on_commit: Callable[[frozenset[str]], None] | None = None
 
     @classmethod
-    async def open(cls, url: str, *, options: Options = Options()) -> Self:  # noqa: B008 - frozen
+    async def open(
+        cls,
+        url: str,
+        *,
+        options: Options = Options(),  # noqa: B008 - frozen
+        protect: Iterable[Protection] = (),
+        session_class: type[Session] = Session,
+    ) -> Self:
         """Open a migrated database.
 
         `url` is `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/database`.
-        Raises GradbookError DATABASE_UNAVAILABLE or DATABASE_MISMATCH with what to do about it.
+        `protect` is what only marked units of work may write; `session_class` is what they have for a session, for
+        those who listen to its events. Raises DATABASE_UNAVAILABLE or DATABASE_MISMATCH with what to do about it.
         """
         parsed = parse_url(url)
-        ids = IdGenerator()
+        room = Room(IdGenerator(), Guard(protect, parsed.get_backend_name()), session_class)
         backend: Backend
         if parsed.get_backend_name() == "sqlite":
-            backend = SqliteBackend(str(parsed.database), options, ids)
+            backend = SqliteBackend(str(parsed.database), options, room)
         else:
-            backend = PostgresBackend(parsed, options, ids)
+            backend = PostgresBackend(parsed, options, room)
         await backend.open()
-        return cls(backend, ids, options)
+        return cls(backend, room, options)
 
     @property
     def backend(self) -> Backend:

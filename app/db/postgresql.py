@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import URL, Connection, Dialect, text
+from sqlalchemy import URL, Connection, Dialect, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from app.db.changes import POSTGRESQL_CHANGE_NUMBER
+from app.db.guard import Guard
 from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite import too_slow
-from app.db.unit_of_work import UnitOfWork
+from app.db.unit_of_work import Room, UnitOfWork
 from app.db.url import shown
 from app.errors import Code, GradbookError
 
@@ -52,13 +54,14 @@ class Reader:
 class Writer:
     """A connection that writes, with SQLAlchemy's view of it. SQLAlchemy begins and commits nothing on it: we do."""
 
-    __slots__ = ("_core", "core", "raw")
+    __slots__ = ("_core", "core", "info", "raw")
 
     def __init__(self, core: AsyncConnection, raw: asyncpg.Connection[Any]) -> None:
         assert core.sync_connection is not None
         self._core = core
         self.core: Connection = core.sync_connection
         self.raw = raw
+        self.info = self.core.info  # lets the guard find the unit of work of a connection
 
     @property
     def is_closed(self) -> bool:
@@ -73,12 +76,15 @@ class PostgresUnitOfWork(UnitOfWork):
 
     __slots__ = ("_raw",)
 
-    def __init__(self, writer: Writer, ids: IdGenerator, viewer: Any) -> None:
-        super().__init__(writer.core, ids, viewer)
+    def __init__(self, writer: Writer, room: Room, viewer: Any) -> None:
+        super().__init__(writer.core, room, viewer)
         self._raw = writer.raw
 
     def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await_only(self._raw.fetch(sql, *params))]
+
+    def _take_change(self) -> int:
+        return int(await_only(self._raw.fetchval(f"SELECT {POSTGRESQL_CHANGE_NUMBER}")))
 
 
 class PostgresBackend:
@@ -86,10 +92,10 @@ class PostgresBackend:
 
     name = "postgresql"
 
-    def __init__(self, url: URL, options: Options, ids: IdGenerator) -> None:
+    def __init__(self, url: URL, options: Options, room: Room) -> None:
         self._url = url
         self._options = options
-        self._ids = ids
+        self._room = room
         # AUTOCOMMIT: SQLAlchemy sends no BEGIN and no COMMIT of its own. JSON comes as text, as on the raw readers.
         self._engine: AsyncEngine = create_async_engine(
             url,
@@ -98,6 +104,7 @@ class PostgresBackend:
             isolation_level="AUTOCOMMIT",
             json_deserializer=str,
         )
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _admit)
         self._readers = Pool(self._open_reader, options.readers, options.patience)
         self._writers = Pool(self._open_writer, options.writers, options.patience)
 
@@ -153,7 +160,7 @@ class PostgresBackend:
     def _attempt(self, writer: Writer, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
         raw = writer.raw
         await_only(raw.execute("BEGIN"))
-        uow = PostgresUnitOfWork(writer, self._ids, viewer)
+        uow = writer.info["uow"] = PostgresUnitOfWork(writer, self._room, viewer)
         try:
             result = work(uow)
             uow.finish()
@@ -218,7 +225,7 @@ def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:
     """Run `work` in a transaction that holds the advisory lock, in an event loop of its own: for migrations."""
 
     async def run() -> R:
-        backend = PostgresBackend(url, Options(), IdGenerator())
+        backend = PostgresBackend(url, Options(), Room(IdGenerator(), Guard((), "postgresql")))
         engine = create_async_engine(url, poolclass=NullPool)
         await backend.open()
         await backend.close()
@@ -227,6 +234,10 @@ def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:
             return await connection.run_sync(work)
 
     return asyncio.run(run())
+
+
+def _admit(connection: Connection, _cursor: Any, sql: str, *_: Any) -> None:
+    connection.info["uow"].admit(sql)
 
 
 def _roll_back(raw: asyncpg.Connection[Any]) -> None:

@@ -13,15 +13,15 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, StaticPool, create_engine
+from sqlalchemy import Connection, Dialect, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from app.db.ids import IdGenerator
+from app.db.changes import SQLITE_CHANGE_NUMBER, SQLITE_NEXT_CHANGE
 from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite_file import APPLICATION_ID, connect, connect_to_migrate
 from app.db.types import instant_text
-from app.db.unit_of_work import UnitOfWork
+from app.db.unit_of_work import Room, UnitOfWork
 from app.errors import Code, GradbookError
 
 R = TypeVar("R")
@@ -83,12 +83,21 @@ class SqliteUnitOfWork(UnitOfWork):
 
     __slots__ = ("_raw",)
 
-    def __init__(self, raw: sqlite3.Connection, connection: Connection, ids: IdGenerator, viewer: Any) -> None:
-        super().__init__(connection, ids, viewer)
+    def __init__(self, raw: sqlite3.Connection, connection: Connection, room: Room, viewer: Any) -> None:
+        super().__init__(connection, room, viewer)
         self._raw = raw
+
+    def admit(self, sql: str) -> None:
+        super().admit(sql)
+        if self._change is None and SQLITE_CHANGE_NUMBER in sql:
+            self._change = self._take_change()
 
     def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._raw.execute(sql, params).fetchall()
+
+    def _take_change(self) -> int:
+        [(number,)] = self._raw.execute(SQLITE_NEXT_CHANGE).fetchall()
+        return int(number)
 
 
 class SqliteBackend:
@@ -96,13 +105,14 @@ class SqliteBackend:
 
     name = "sqlite"
 
-    def __init__(self, path: str, options: Options, ids: IdGenerator) -> None:
+    def __init__(self, path: str, options: Options, room: Room) -> None:
         self._path = path
         self._options = options
-        self._ids = ids
+        self._room = room
         self._readers = Pool(self._open_reader, options.readers, options.patience)
         self._writer: ConnectionThread
         self._core: Connection
+        self._current: SqliteUnitOfWork
 
     async def open(self) -> None:
         """Open the writer."""
@@ -111,7 +121,9 @@ class SqliteBackend:
         raw = await asyncio.to_thread(connect, self._path, self._options)
         self._writer = ConnectionThread(raw, "sqlite-writer")
         engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
+        event.listen(engine, "before_cursor_execute", self._admit)
         self._core = await self._writer.call(engine.connect)
+        raw.create_function("change_number", 0, self._change_number)
 
     @property
     def dialect(self) -> Dialect:
@@ -156,10 +168,16 @@ class SqliteBackend:
         context = contextvars.copy_context()
         return await self._writer.call(partial(context.run, self._attempt, work, viewer))
 
+    def _admit(self, _connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        self._current.admit(sql)
+
+    def _change_number(self) -> int:
+        return self._current.change
+
     def _attempt(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
         raw = self._writer.raw
         raw.execute("BEGIN IMMEDIATE")
-        uow = SqliteUnitOfWork(raw, self._core, self._ids, viewer)
+        uow = self._current = SqliteUnitOfWork(raw, self._core, self._room, viewer)
         try:
             result = work(uow)
             uow.finish()

@@ -6,12 +6,23 @@ import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.orm import Session
 
+from app.db.guard import Guard
 from app.db.ids import IdGenerator
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the units of work of one database share."""
+
+    ids: IdGenerator
+    guard: Guard
+    session_class: type[Session] = Session
 
 
 class UnitOfWork(ABC):
@@ -21,11 +32,11 @@ class UnitOfWork(ABC):
     transaction. Never commit, never await, and leave nothing behind that a second run of the function would double.
     """
 
-    __slots__ = ("_change", "_connection", "_ids", "_marks", "_session", "_topics", "now", "viewer")
+    __slots__ = ("_change", "_connection", "_marks", "_room", "_session", "_topics", "now", "viewer")
 
-    def __init__(self, connection: Connection, ids: IdGenerator, viewer: Any) -> None:
+    def __init__(self, connection: Connection, room: Room, viewer: Any) -> None:
         self._connection = connection
-        self._ids = ids
+        self._room = room
         self._session: Session | None = None
         self._topics: set[str] = set()
         self._marks: frozenset[str] = frozenset()
@@ -52,9 +63,12 @@ class UnitOfWork(ABC):
 
     @property
     def session(self) -> Session:
-        """The transaction as an ORM session: flushed before each statement and before the commit."""
+        """The transaction as an ORM session: flushed before each statement and before the commit.
+
+        Listeners find this unit of work at `session.info["uow"]`.
+        """
         if self._session is None:
-            self._session = Session(
+            self._session = self._room.session_class(
                 self.connection, expire_on_commit=False, join_transaction_mode="rollback_only", info={"uow": self}
             )
         return self._session
@@ -63,15 +77,27 @@ class UnitOfWork(ABC):
         """Execute text with positional parameters on the raw driver and return all rows."""
         if self._session is not None:
             self._session.flush()
+        self.admit(sql)
         return self._fetch(sql, params)
+
+    def admit(self, sql: str) -> None:
+        """Called with the text of each statement before it is executed. Raises UnmarkedWriteError."""
+        self._room.guard.check(sql, self._marks)
+
+    @property
+    def change(self) -> int:
+        """The number of this transaction in the change cursor (app.db.changes)."""
+        if self._change is None:
+            self._change = self._take_change()
+        return self._change
 
     def new_id(self) -> int:
         """A fresh snowflake."""
-        return self._ids.new_id()
+        return self._room.ids.new_id()
 
     def new_ids(self, count: int) -> list[int]:
         """Fresh snowflakes in growing order."""
-        return self._ids.new_ids(count)
+        return self._room.ids.new_ids(count)
 
     def publish(self, topic: str) -> None:
         """Say, after the commit, that something changed for this topic."""
@@ -99,6 +125,10 @@ class UnitOfWork(ABC):
     @abstractmethod
     def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """`fetch` on this database."""
+
+    @abstractmethod
+    def _take_change(self) -> int:
+        """The change number of this transaction, from the database."""
 
     def finish(self) -> None:
         """Before the commit: write what the session still holds."""
