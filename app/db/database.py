@@ -8,16 +8,17 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self, TypeVar, TypeVarTuple
 
-from sqlalchemy import Dialect
+from sqlalchemy import URL, Dialect
 from sqlalchemy.orm import Session
 
+from app.db import revisions
 from app.db.guard import Guard, Protection
 from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.postgresql import PostgresBackend
 from app.db.sqlite import SqliteBackend
 from app.db.unit_of_work import Room, UnitOfWork
-from app.db.url import parse_url
+from app.db.url import parse_url, shown
 from app.errors import Code, GradbookError
 
 R = TypeVar("R")
@@ -43,6 +44,9 @@ class Backend(Protocol):
 
     async def open(self) -> None:
         """Connect."""
+
+    async def revision(self) -> str | None:
+        """The revision of the schema; None if the database is empty."""
 
     async def read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement."""
@@ -91,12 +95,13 @@ class Database:
         """
         parsed = parse_url(url)
         room = Room(IdGenerator(), Guard(protect, parsed.get_backend_name()), session_class)
-        backend: Backend
-        if parsed.get_backend_name() == "sqlite":
-            backend = SqliteBackend(str(parsed.database), options, room)
-        else:
-            backend = PostgresBackend(parsed, options, room)
+        backend = make_backend(parsed, options, room)
         await backend.open()
+        try:
+            revisions.check_newest(await backend.revision(), shown(parsed))
+        except BaseException:
+            await backend.close()
+            raise
         return cls(backend, room, options)
 
     @property
@@ -147,7 +152,7 @@ class Database:
                 elif last:
                     raise GradbookError(
                         Code.DATABASE_BUSY,
-                        f"The database stayed locked through {attempt} attempts; nothing was written, try again.",
+                        f"The database refused {attempt} attempts ({error}); nothing was written, try again.",
                     ) from error
                 await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
             else:
@@ -173,3 +178,10 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def make_backend(url: URL, options: Options, room: Room) -> Backend:
+    """The backend for a URL, not yet open."""
+    if url.get_backend_name() == "sqlite":
+        return SqliteBackend(str(url.database), options, room)
+    return PostgresBackend(url, options, room)

@@ -7,22 +7,24 @@ SQLite, and two processes that migrate at once take turns. A new revision is wri
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from app.db import postgresql, sqlite
+from app.db import postgresql, revisions, sqlite
+from app.db.database import make_backend
+from app.db.guard import Guard
+from app.db.ids import IdGenerator
+from app.db.options import Options
+from app.db.unit_of_work import Room
 from app.db.url import parse_url, shown
-from app.errors import Code, GradbookError
 
 R = TypeVar("R")
 
@@ -47,20 +49,22 @@ def downgrade(url: str, revision: str) -> None:
 
 def current(url: str) -> str | None:
     """The revision that the database is at; None if it is empty."""
-    return _run(url, lambda _, connection: _revision(connection))
+    parsed = parse_url(url)
+
+    async def read() -> str | None:
+        backend = make_backend(parsed, Options(), Room(IdGenerator(), Guard((), parsed.get_backend_name())))
+        await backend.open()
+        try:
+            return await backend.revision()
+        finally:
+            await backend.close()
+
+    return asyncio.run(read())
 
 
 def check(url: str) -> None:
     """Raise DATABASE_MISMATCH unless the database is at the newest revision."""
-    check_revision(current(url), shown(parse_url(url)))
-
-
-def check_revision(found: str | None, where: str) -> None:
-    """Raise DATABASE_MISMATCH unless `found` is the newest revision."""
-    _check_known(found, where)
-    if found != head():
-        state = "is empty" if found is None else f"is at revision {found}, this version of Gradbook needs {head()}"
-        raise GradbookError(Code.DATABASE_MISMATCH, f"The database {where} {state}: run `gradbook migrate`.")
+    revisions.check_newest(current(url), shown(parse_url(url)))
 
 
 def drift(url: str) -> list[Any]:
@@ -80,45 +84,16 @@ def drift(url: str) -> list[Any]:
     return _run(url, compare)
 
 
-@cache
-def head() -> str:
-    """The newest revision."""
-    newest = _scripts().get_current_head()
-    assert newest is not None
-    return newest
-
-
-def _folder() -> Path:
-    # In a wheel the migrations lie in the package; in the source tree beside it.
-    package = Path(__file__).parents[1]
-    packaged = package / "migrations"
-    return packaged if packaged.is_dir() else package.parent / "migrations"
-
-
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+    config.set_main_option("script_location", str(revisions.folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     return config
 
 
-@cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
-
-
-def _check_known(found: str | None, where: str) -> None:
-    if found is not None and found not in {script.revision for script in _scripts().walk_revisions()}:
-        raise GradbookError(
-            Code.DATABASE_MISMATCH,
-            f"The database {where} is at revision {found}, which this version of Gradbook does not know: a newer "
-            "version made it. Update Gradbook, or use another database.",
-        )
 
 
 def _run(url: str, work: Callable[[Config, Connection], R]) -> R:
@@ -127,12 +102,13 @@ def _run(url: str, work: Callable[[Config, Connection], R]) -> R:
     where = shown(parsed)
 
     def guarded(connection: Connection) -> R:
-        _check_known(_revision(connection), where)
+        revisions.check_known(_revision(connection), where)
         config = _config()
         config.attributes["connection"] = connection
         return work(config, connection)
 
     if parsed.get_backend_name() == "postgresql":
+        current(url)  # is it there, and ours?
         return postgresql.exclusive(parsed, _LOCK, guarded)
     with sqlite.exclusive(str(parsed.database), _PATIENCE) as connection:
         return guarded(connection)
@@ -142,7 +118,7 @@ def _write_revision(message: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/newest.db"
         upgrade(url)
-        number = f"{len(list(_scripts().walk_revisions())) + 1:04}"
+        number = f"{len(revisions.known()) + 1:04}"
         _run(url, lambda config, _: command.revision(config, message, autogenerate=True, rev_id=number))
 
 

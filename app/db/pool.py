@@ -35,12 +35,13 @@ class Pool(Generic[T]):
         self._size = size
         self._patience = patience
         self._made = 0
+        self._is_closed = False
         self._free: list[T] = []
         self._waiting: deque[asyncio.Future[T | None]] = deque()
 
     async def acquire(self) -> T:
         """A connection for the caller alone, until `release`. Raises DATABASE_BUSY after waiting `patience` seconds."""
-        while True:
+        while not self._is_closed:
             while self._free:
                 connection = self._free.pop()
                 if not connection.is_closed:
@@ -51,6 +52,7 @@ class Pool(Generic[T]):
             handed = await self._wait()
             if handed is not None:
                 return handed
+        raise RuntimeError("The database was closed.")
 
     def release(self, connection: T) -> None:
         """Give it back, whatever its state; a closed one is replaced when needed."""
@@ -61,10 +63,13 @@ class Pool(Generic[T]):
             self._free.append(connection)
 
     async def close(self) -> None:
-        """Close the free connections. Those in use are the business of whoever holds them."""
-        self._size = 0
-        while self._free:
-            await self._free.pop().close()
+        """Close all connections, those in use when they are given back."""
+        self._is_closed = True
+        while self._made:
+            connection = self._free.pop() if self._free else await self._wait()
+            if connection is not None:
+                await connection.close()
+                self._made -= 1
 
     async def _make(self) -> T:
         self._made += 1

@@ -14,8 +14,6 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from app.db.changes import POSTGRESQL_CHANGE_NUMBER
-from app.db.guard import Guard
-from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite import too_slow
@@ -29,10 +27,13 @@ R = TypeVar("R")
 # driver's default limit of 15 KB.
 _CACHED_STATEMENTS = 500
 
-# Trying again may help: serialization failure, deadlock, no lock in time, the server is starting or stopping, and plans
-# that a migration made stale.
-_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "0A000"})
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+# Trying again may help: serialization failure, deadlock, no lock in time; and plans that a migration made stale.
+_TRANSIENT = frozenset({"40001", "40P01", "55P03"})
+_STALE = asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError
+
+
+class ConnectionLostError(Exception):
+    """The connection ended before a commit was asked for, so nothing was written."""
 
 
 class Reader:
@@ -109,23 +110,34 @@ class PostgresBackend:
         self._writers = Pool(self._open_writer, options.writers, options.patience)
 
     async def open(self) -> None:
-        """Reach the server once each way. Raises DATABASE_UNAVAILABLE with what the server said."""
-        where = shown(self._url)
-        try:
-            writer = await self._writers.acquire()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise GradbookError(
-                Code.DATABASE_UNAVAILABLE,
-                f"The PostgreSQL database {where} cannot be reached: {error}. Does the server run, and are host, port, "
-                "user, password and database right?",
-            ) from error
+        """Reach the server."""
+        writer = await self._writers.acquire()
         self._writers.release(writer)
         version = writer.raw.get_server_version()
         if version.major < 15:
+            await self.close()
             raise GradbookError(
                 Code.DATABASE_UNAVAILABLE,
-                f"The PostgreSQL server of {where} is version {version.major}; Gradbook needs 15 or newer.",
+                f"The PostgreSQL server of {shown(self._url)} is version {version.major}; Gradbook needs 15 or newer.",
             )
+
+    async def revision(self) -> str | None:
+        """The revision of the schema; None if the database is empty. Raises DATABASE_MISMATCH if it is not ours."""
+        [(has_revision, tables)] = await self.read(
+            "SELECT to_regclass('alembic_version') IS NOT NULL,"
+            " ARRAY(SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1 LIMIT 3)",
+            (),
+        )
+        if has_revision:
+            rows = await self.read("SELECT version_num FROM alembic_version", ())
+            return str(rows[0][0]) if rows else None
+        if tables:
+            raise GradbookError(
+                Code.DATABASE_MISMATCH,
+                f"The database {shown(self._url)} is another program's (it has tables such as {', '.join(tables)}): it "
+                "was left as it is. Give Gradbook a database of its own.",
+            )
+        return None
 
     @property
     def dialect(self) -> Dialect:
@@ -136,8 +148,7 @@ class PostgresBackend:
         """All rows, in one round trip. Cancelling the caller cancels the statement at the server."""
         try:
             return await self._read(sql, params)
-        except _LOST:
-            # The server was restarted, say, while the connection lay in the pool. A read can be asked again.
+        except ConnectionLostError:  # the server was restarted while the connection lay in the pool, say
             return await self._read(sql, params)
 
     async def _read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -146,6 +157,10 @@ class PostgresBackend:
             return [tuple(row) for row in await reader.raw.fetch(sql, *params)]
         except asyncpg.QueryCanceledError as error:
             raise too_slow(self._options.read_timeout) from error
+        except Exception as error:
+            if reader.is_closed:
+                raise ConnectionLostError(shown(self._url)) from error
+            raise
         finally:
             self._readers.release(reader)
 
@@ -153,9 +168,16 @@ class PostgresBackend:
         """One attempt at a transaction: begin, work, commit."""
         writer = await self._writers.acquire()
         try:
-            return await greenlet_spawn(self._attempt, writer, work, viewer)
+            outcome = await greenlet_spawn(self._attempt, writer, work, viewer)
+        except Exception as error:
+            if writer.is_closed:
+                raise ConnectionLostError(shown(self._url)) from error
+            raise
+        else:
+            await self._commit(writer.raw)
         finally:
             self._writers.release(writer)
+        return outcome
 
     def _attempt(self, writer: Writer, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
         raw = writer.raw
@@ -165,22 +187,31 @@ class PostgresBackend:
             result = work(uow)
             uow.finish()
         except BaseException:
-            _roll_back(raw)
+            if not raw.is_closed():
+                await_only(raw.execute("ROLLBACK"))
             raise
-        else:
-            # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
-            if await_only(raw.execute("COMMIT")) != "COMMIT":
-                raise RuntimeError(
-                    "Nothing was written: a statement failed, and the function went on without a savepoint."
-                )
         finally:
             uow.close()
         return result, uow.topics
 
+    async def _commit(self, raw: asyncpg.Connection[Any]) -> None:
+        try:
+            answer = await raw.execute("COMMIT")
+        except Exception as error:
+            if not raw.is_closed():
+                raise
+            raise GradbookError(
+                Code.INTERNAL,
+                "The connection to the database was lost during the commit: whether the change is stored is not known.",
+            ) from error
+        # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
+        if answer != "COMMIT":
+            raise RuntimeError("Nothing was written: a statement failed, and the function went on without a savepoint.")
+
     def is_transient(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when it is tried again."""
         cause = _driver_error(error)
-        return getattr(cause, "sqlstate", None) in _TRANSIENT or isinstance(cause, _LOST)
+        return getattr(cause, "sqlstate", None) in _TRANSIENT or isinstance(cause, _STALE | ConnectionLostError)
 
     def is_id_collision(self, error: BaseException) -> bool:
         """Whether two rows drew the same snowflake."""
@@ -194,7 +225,7 @@ class PostgresBackend:
         await self._engine.dispose()
 
     async def connect(self, name: str = "gradbook", *, read_only: bool = False) -> asyncpg.Connection[Any]:
-        """A connection beside the pools; `name` is how pg_stat_activity shows it."""
+        """A connection beside the pools; `name` is how pg_stat_activity shows it. Raises DATABASE_UNAVAILABLE."""
         _, arguments = self._engine.dialect.create_connect_args(self._url)
         settings = {
             "application_name": name,
@@ -205,13 +236,20 @@ class PostgresBackend:
             "statement_timeout": str(round(self._options.read_timeout * 1000)) if read_only else "0",
             "lock_timeout": str(round(self._options.busy_timeout * 1000)),
         }
-        return await asyncpg.connect(
-            **arguments,
-            server_settings=settings,
-            statement_cache_size=_CACHED_STATEMENTS,
-            max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=0,
-        )
+        try:
+            return await asyncpg.connect(
+                **arguments,
+                server_settings=settings,
+                statement_cache_size=_CACHED_STATEMENTS,
+                max_cached_statement_lifetime=0,
+                max_cacheable_statement_size=0,
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise GradbookError(
+                Code.DATABASE_UNAVAILABLE,
+                f"The PostgreSQL database {shown(self._url)} cannot be reached ({error or type(error).__name__}). Does "
+                "the server run, and are host, port, user, password and database right?",
+            ) from error
 
     async def _open_reader(self) -> Reader:
         return Reader(await self.connect(read_only=True))
@@ -225,11 +263,7 @@ def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:
     """Run `work` in a transaction that holds the advisory lock, in an event loop of its own: for migrations."""
 
     async def run() -> R:
-        backend = PostgresBackend(url, Options(), Room(IdGenerator(), Guard((), "postgresql")))
-        engine = create_async_engine(url, poolclass=NullPool)
-        await backend.open()
-        await backend.close()
-        async with engine.begin() as connection:
+        async with create_async_engine(url, poolclass=NullPool).begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
             return await connection.run_sync(work)
 
@@ -238,16 +272,6 @@ def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:
 
 def _admit(connection: Connection, _cursor: Any, sql: str, *_: Any) -> None:
     connection.info["uow"].admit(sql)
-
-
-def _roll_back(raw: asyncpg.Connection[Any]) -> None:
-    if raw.is_closed():
-        return
-    try:
-        await_only(raw.execute("ROLLBACK"))
-    except BaseException:
-        raw.terminate()  # a connection whose state is unknown is never used again
-        raise
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

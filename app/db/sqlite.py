@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from app.db.changes import SQLITE_CHANGE_NUMBER, SQLITE_NEXT_CHANGE
 from app.db.options import Options
 from app.db.pool import Pool
-from app.db.sqlite_file import APPLICATION_ID, connect, connect_to_migrate
+from app.db.sqlite_file import APPLICATION_ID, connect, connect_to_migrate, explained
 from app.db.types import instant_text
 from app.db.unit_of_work import Room, UnitOfWork
 from app.errors import Code, GradbookError
@@ -39,6 +39,8 @@ class ConnectionThread:
 
     def call(self, work: Callable[[], R]) -> asyncio.Future[R]:
         """Run `work` on the thread. A future that is cancelled before its turn is not run."""
+        if self.is_closed:
+            raise RuntimeError("The database was closed.")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._calls.put((future, work))
         return future
@@ -46,8 +48,8 @@ class ConnectionThread:
     async def close(self) -> None:
         """Finish what is queued, then close the connection and end the thread."""
         if not self.is_closed:
-            self.is_closed = True
             closed = self.call(self.raw.close)
+            self.is_closed = True
             self._calls.put(None)
             await closed
 
@@ -121,8 +123,8 @@ class SqliteBackend:
         raw = await asyncio.to_thread(connect, self._path, self._options)
         self._writer = ConnectionThread(raw, "sqlite-writer")
         engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
-        event.listen(engine, "before_cursor_execute", self._admit)
         self._core = await self._writer.call(engine.connect)
+        event.listen(engine, "before_cursor_execute", self._admit)
         raw.create_function("change_number", 0, self._change_number)
 
     @property
@@ -154,6 +156,13 @@ class SqliteBackend:
         finally:
             limit.cancel()
             self._readers.release(reader)
+
+    async def revision(self) -> str | None:
+        """The revision of the schema; None if the database is empty."""
+        if not await self.read("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'", ()):
+            return None
+        rows = await self.read("SELECT version_num FROM alembic_version", ())
+        return str(rows[0][0]) if rows else None
 
     async def connect(self) -> sqlite3.Connection:
         """A connection beside the pool, which cannot write."""
@@ -227,7 +236,10 @@ def exclusive(path: str, patience: float) -> Iterator[Connection]:
     raw = connect_to_migrate(path, patience)
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
     try:
-        raw.execute("BEGIN EXCLUSIVE")
+        try:
+            raw.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise explained(error, path) from error
         with engine.connect() as connection, connection.begin():
             yield connection
             if broken := raw.execute("PRAGMA foreign_key_check").fetchall():

@@ -63,7 +63,7 @@ def _open(path: str, mode: str, timeout: float, pragmas: tuple[str, ...]) -> sql
         if connection is not None:
             connection.close()
         if isinstance(error, sqlite3.DatabaseError):
-            raise _explained(error, path) from error
+            raise explained(error, path) from error
         raise
     return connection
 
@@ -83,7 +83,8 @@ def _check_is_ours(connection: sqlite3.Connection, path: str) -> None:
     )
 
 
-def _explained(error: sqlite3.DatabaseError, path: str) -> GradbookError:
+def explained(error: sqlite3.DatabaseError, path: str) -> GradbookError:
+    """What is the matter with a file that cannot be opened or locked, and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return GradbookError(

@@ -32,7 +32,7 @@ class UnitOfWork(ABC):
     transaction. Never commit, never await, and leave nothing behind that a second run of the function would double.
     """
 
-    __slots__ = ("_change", "_connection", "_marks", "_room", "_session", "_topics", "now", "viewer")
+    __slots__ = ("_change", "_connection", "_has_ended", "_marks", "_room", "_session", "_topics", "now", "viewer")
 
     def __init__(self, connection: Connection, room: Room, viewer: Any) -> None:
         self._connection = connection
@@ -41,6 +41,7 @@ class UnitOfWork(ABC):
         self._topics: set[str] = set()
         self._marks: frozenset[str] = frozenset()
         self._change: int | None = None
+        self._has_ended = False
         self.viewer = viewer
         self.now = datetime.datetime.now(datetime.UTC)
 
@@ -82,6 +83,8 @@ class UnitOfWork(ABC):
 
     def admit(self, sql: str) -> None:
         """Called with the text of each statement before it is executed. Raises UnmarkedWriteError."""
+        if self._has_ended:
+            raise RuntimeError("This unit of work has ended: what it read may be used, but it executes nothing more.")
         self._room.guard.check(sql, self._marks)
 
     @property
@@ -109,15 +112,18 @@ class UnitOfWork(ABC):
         return frozenset(self._topics)
 
     @contextmanager
-    def marked(self, *tables: str) -> Iterator[None]:
-        """Allow, within the block, writes to what is protected of these tables: for the module that keeps the rule."""
-        if self._session is not None:
+    def marked(self, *tables: str, flush: bool = True) -> Iterator[None]:
+        """Allow, within the block, writes to what is protected of these tables: for the module that keeps the rule.
+
+        `flush=False` is for the session's own events, in which it cannot be flushed.
+        """
+        if flush and self._session is not None:
             self._session.flush()  # what was changed before the block gets no mark
         before = self._marks
         self._marks = before | set(tables)
         try:
             yield
-            if self._session is not None:
+            if flush and self._session is not None:
                 self._session.flush()
         finally:
             self._marks = before
@@ -136,8 +142,9 @@ class UnitOfWork(ABC):
             self._session.flush()
 
     def close(self) -> None:
-        """After commit or rollback: end SQLAlchemy's view of the transaction."""
-        if self._connection.in_transaction():
-            self._connection.rollback()  # bookkeeping: the driver has no transaction any more
+        """After the work: end SQLAlchemy's view of the transaction."""
+        self._has_ended = True
         if self._session is not None:
             self._session.close()
+        if self._connection.in_transaction():
+            self._connection.rollback()  # bookkeeping only: the driver's transaction is not SQLAlchemy's

@@ -1,4 +1,4 @@
-"""Accounts, datasets, records, responses, suggestions and the clock.
+"""Accounts, datasets, records, responses, suggestions, the clock and secrets.
 
 Revision ID: 0001
 Revises:
@@ -23,6 +23,12 @@ def upgrade() -> None:
         sa.Column("name", Text(), nullable=False),
         sa.Column("value", Snowflake(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_clock"),
+    )
+    op.create_table(
+        "secret",
+        sa.Column("name", Text(), nullable=False),
+        sa.Column("value", Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_secret"),
     )
     op.create_table(
         "user_account",
@@ -190,4 +196,5 @@ def downgrade() -> None:
     op.drop_table("credential")
     op.drop_table("workspace")
     op.drop_table("user_account")
+    op.drop_table("secret")
     op.drop_table("clock")
