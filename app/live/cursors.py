@@ -23,7 +23,7 @@ from typing import NamedTuple, NoReturn
 from app.errors import Code, GradbookError
 
 _VERSION = 1
-_BODY = struct.Struct(">B4sQQ")
+_BODY = struct.Struct(">B4sqq")
 _DIGEST_BYTES = 4
 
 
@@ -39,9 +39,9 @@ class Position(NamedTuple):
 
 
 def encode_cursor(topic: str, position: Position) -> str:
-    """The cursor's text; both numbers are 0 to 2**64 - 1."""
+    """The cursor's text; both numbers are 0 to 2**63 - 1."""
     body = _BODY.pack(_VERSION, _digest(topic.encode()), *position)
-    return base64.urlsafe_b64encode(body + _digest(body)).rstrip(b"=").decode()
+    return _text(body + _digest(body))
 
 
 def decode_cursor(topic: str, text: str) -> Position:
@@ -51,7 +51,8 @@ def decode_cursor(topic: str, text: str) -> Position:
     except (ValueError, binascii.Error):
         whole = b""
     body, check = whole[: _BODY.size], whole[_BODY.size :]
-    if len(body) != _BODY.size or check != _digest(body):
+    # base64 ignores the last letter's spare bits: one cursor has one text.
+    if len(body) != _BODY.size or check != _digest(body) or text != _text(whole):
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         _refuse(f"{shown!r} is not a cursor: pass the `cursor` of an earlier message of this subscription, unchanged")
     version, owner, change, id_ = _BODY.unpack(body)
@@ -70,6 +71,10 @@ def check_not_ahead(topic: str, after: Position, newest: Position) -> None:
     if after > newest:
         _refuse(f"the cursor {encode_cursor(topic, after)!r} is ahead of this database: it was made by another one, or "
                 "before this one was restored from a backup")  # fmt: skip
+
+
+def _text(whole: bytes) -> str:
+    return base64.urlsafe_b64encode(whole).rstrip(b"=").decode()
 
 
 def _refuse(reason: str) -> NoReturn:

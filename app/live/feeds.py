@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -40,7 +40,7 @@ class Batch(Generic[T]):
 Read = Callable[[Position | None], Awaitable[Batch[T]]]
 
 
-async def feed(bus: Bus, topic: str, after: str | None, read: Read[T]) -> AsyncIterator[T]:
+async def feed(bus: Bus, topic: str, after: str | None, read: Read[T]) -> AsyncGenerator[T, None]:
     """Yield what `read` finds after the cursor `after`, then after each batch's own, for as long as it is asked.
 
     Every change is found at least once, whatever becomes of notifications. `read(None)` answers at once, with a payload
