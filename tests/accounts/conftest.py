@@ -1,5 +1,6 @@
 """A small company in every database test of accounts."""
 
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from app.accounts.workspaces import create_workspace
 from app.db import Database, UnitOfWork
 from app.errors import GradbookError
 
+LIFETIME = datetime.timedelta(hours=1)
 WORKSPACES = ["here", "also", "there"]
 # username: role, workspaces. `admin` is compared with a peer, with annotators wholly, partly and not at all theirs.
 PEOPLE: dict[str, tuple[Role, tuple[str, ...]]] = {

@@ -1,0 +1,126 @@
+"""Signing in and out over HTTP, for browsers: a password for a session cookie that no script can read."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.accounts.authentication import SESSION_COOKIE, sign_in, sign_out
+from app.db.database import Database
+from app.errors import Code, GradbookError
+
+_MAX_BODY = 16 * 1024  # bytes; a username of 100 characters and a password of 1,024 bytes fit however they are escaped
+
+_STATUS = {
+    Code.UNAUTHENTICATED.name: 401,
+    Code.LIMIT_EXCEEDED.name: 413,
+    Code.DATABASE_BUSY.name: 503,
+    Code.DATABASE_UNAVAILABLE.name: 503,
+}
+
+
+def routes(database: Callable[[Request], Database], lifetime: datetime.timedelta) -> list[Route]:
+    """POST /sign-in and POST /sign-out. `lifetime` is how long a session lasts.
+
+    Only JSON is taken: a form of another site can be made to send anything else. Errors look as in GraphQL:
+    `{"errors": [{"message", "extensions": {"code"}}]}`.
+    """
+
+    async def post_sign_in(request: Request) -> Response:
+        try:
+            username, password = _username_and_password(await _json(request))
+            secret = await sign_in(database(request), username, password, lifetime)
+            if secret is None:
+                raise GradbookError(
+                    Code.UNAUTHENTICATED,
+                    "The username or the password is wrong, or the user has no password yet: "
+                    "`gradbook user passwd NAME` sets one.",
+                )
+        except GradbookError as error:
+            return _refused(error)
+        expires_at = (datetime.datetime.now(datetime.UTC) + lifetime).isoformat(timespec="seconds")
+        response = _answer(200, {"username": username, "expiresAt": expires_at})
+        response.set_cookie(
+            SESSION_COOKIE,
+            secret,
+            max_age=int(lifetime.total_seconds()),
+            path="/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+    async def post_sign_out(request: Request) -> Response:
+        try:
+            if request.headers.get("content-type"):
+                _demand_json(request)
+            await sign_out(database(request), request.cookies.get(SESSION_COOKIE, ""))
+        except GradbookError as error:
+            return _refused(error)
+        response = Response(status_code=204)
+        response.delete_cookie(
+            SESSION_COOKIE, path="/", secure=request.url.scheme == "https", httponly=True, samesite="strict"
+        )
+        return response
+
+    return [
+        Route("/sign-in", post_sign_in, methods=["POST"]),
+        Route("/sign-out", post_sign_out, methods=["POST"]),
+    ]
+
+
+async def _json(request: Request) -> object:
+    _demand_json(request)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise GradbookError(Code.LIMIT_EXCEEDED, f"The body is longer than {_MAX_BODY:,} bytes.")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _invalid(f"The body is no JSON ({error})") from None
+
+
+def _demand_json(request: Request) -> None:
+    content_type = request.headers.get("content-type", "")
+    if content_type.split(";")[0].strip().lower() != "application/json":
+        raise _UnsupportedTypeError(
+            Code.INVALID_INPUT, f"The content type is {content_type or 'missing'!r}: send application/json."
+        )
+
+
+class _UnsupportedTypeError(GradbookError):
+    """Answered with 415."""
+
+
+def _username_and_password(body: object) -> tuple[str, str]:
+    if not isinstance(body, dict):
+        raise _invalid("The body is no object")
+    for name in ("username", "password"):
+        if not isinstance(body.get(name), str):
+            raise _invalid(f"{name} is {'no text' if name in body else 'missing'}")
+    return body["username"], body["password"]
+
+
+def _invalid(reason: str) -> GradbookError:
+    return GradbookError(Code.INVALID_INPUT, f'{reason}: send {{"username": "…", "password": "…"}}.')
+
+
+def _refused(error: GradbookError) -> Response:
+    status = 415 if isinstance(error, _UnsupportedTypeError) else _STATUS.get(error.code, 400)
+    response = _answer(status, {"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
+    if status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def _answer(status: int, content: dict[str, object]) -> Response:
+    # A cache must never keep what is answered to a password.
+    return Response(orjson.dumps(content), status, {"cache-control": "no-store"}, "application/json")
