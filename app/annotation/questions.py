@@ -136,8 +136,7 @@ class RatingSettings(QuestionSettings):
 
     @override
     def check(self, value: Any, record_fields: Mapping[str, Any]) -> int:
-        whole = isinstance(value, float) and value.is_integer()
-        if not (is_int(value) or whole) or not self.min <= value <= self.max:
+        if not is_number(value) or value % 1 != 0 or not self.min <= value <= self.max:
             raise AnswerError(f"{shown(value)} is not a whole number from {self.min} to {self.max}.")
         return int(value)
 
@@ -275,6 +274,11 @@ def parse_questions(text: str) -> Questions:
 def is_int(value: Any) -> bool:
     """Whether the value is a whole number; Python's booleans are not."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a number; Python's booleans are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_bounded(value: Any) -> bool:
