@@ -13,7 +13,7 @@ ACCESS = "access"
 """The topic of every change of credentials, users and roles."""
 
 # One look at most in so many seconds: on SQLite every foreign commit wakes everybody.
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.1
 # A socket whose other side does not answer must not hold up the others.
 END_SECONDS = 5.0
 
@@ -58,8 +58,10 @@ class AccessWatch:
     async def close(self) -> None:
         """Watch no longer. Open connections stay as they are."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task, *self._ending])
+            tasks = {self._task, *self._ending}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     @contextlib.contextmanager
     def connection(self, grant: Grant, end: End) -> Iterator[None]:

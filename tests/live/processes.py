@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from app import logs
 from app.db import Database, UnitOfWork
 from app.live import Bus, open_bus
 
@@ -137,6 +138,7 @@ class _Commands:
 
 
 async def serve() -> None:
+    logs.configure("info", "console")  # to standard error: standard output is for answers
     commands = _Commands()
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, *arguments = json.loads(line)
