@@ -2,16 +2,19 @@
 
 import datetime
 
-import strawberry
 from sqlalchemy import exists, select
 
 from app.accounts import scope, tables
 from app.accounts.tables import Role
 from app.graphql.entity import Condition, Connection, Node, Rows, column, entity, many, one
+from app.graphql.enums import describe_enum
 
-strawberry.enum(
+describe_enum(
     Role,
-    description="What a user may do: an ANNOTATOR answers; an ADMIN runs their workspaces; an OWNER runs everything.",
+    "What a user may do.",
+    ANNOTATOR="Answers records of their workspaces, and sees their own answers only.",
+    ADMIN="Runs their workspaces: datasets, records, annotators, and everybody's answers.",
+    OWNER="Runs everything.",
 )
 
 
@@ -62,3 +65,6 @@ class ApiKey(Node):
     expires_at: datetime.datetime | None = column("When it ends by itself; null means never.")
     revoked_at: datetime.datetime | None = column("When it was revoked; null while it is good.")
     user: User | None = one("User", "user_id", "Whose key it is.")
+
+
+ENTITIES: tuple[type, ...] = (Workspace, User, ApiKey)

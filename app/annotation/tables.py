@@ -103,7 +103,7 @@ class Record(Base):
 
     `status` and `submitted_count` follow the responses; `required` is the dataset's threshold, held here because a
     status that joins the dataset is wrong while the threshold changes. `changed` is the number of the transaction that
-    last changed what a subscriber sees of the record. `content_hash` is the import key of a record without an external id.
+    last changed what a subscriber sees of the record. `content_hash` is the import key of a record without external id.
     """
 
     __tablename__ = "record"

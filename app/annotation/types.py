@@ -1,24 +1,15 @@
 """GraphQL types of annotation."""
 
 import datetime
-from typing import Annotated
 
 import strawberry
 from sqlalchemy import func
 
 from app.accounts.types import User, Workspace
 from app.annotation import scope, tables
-from app.annotation.tables import FieldType, QuestionType, RecordStatus, ResponseStatus
+from app.annotation.enums import FieldType, QuestionType, RecordStatus, ResponseStatus
 from app.graphql.entity import Connection, JsonPart, Node, Within, aggregate, column, entity, many, one, over
 from app.graphql.scalars import JSON
-
-strawberry.enum(
-    RecordStatus,
-    description="PENDING until a record has as many submitted responses as it requires, then COMPLETED.",
-)
-strawberry.enum(ResponseStatus, description="Only SUBMITTED responses count; drafts and discards do not.")
-strawberry.enum(FieldType, description="What a field of a record holds.")
-strawberry.enum(QuestionType, description="What kind of answer a question takes.")
 
 
 @strawberry.type(description="How far a dataset's records are.")
@@ -136,4 +127,3 @@ class Suggestion(Node):
 
 
 ENTITIES: tuple[type, ...] = (Dataset, Field, Question, Record, Response, Suggestion)
-Lazy = Annotated

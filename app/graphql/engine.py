@@ -23,7 +23,7 @@ from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 from app.graphql.attached import splice
 from app.graphql.compiler import Compiler
-from app.graphql.entity import Entity, Many
+from app.graphql.entity import DECLARED, Entity, Many, PartOf
 from app.graphql.paging import CURSOR_SECRET
 from app.graphql.plans import Plan, make_plan
 from app.graphql.scalars import decode_id, type_name_words
@@ -75,12 +75,20 @@ def ref(entity: str, id: int | None) -> Any:
 
 @dataclass(slots=True)
 class _Place:
-    """A field of an entity type in a payload's selection: the attributes that lead there, and its answer path."""
+    """A field of a payload's selection that stands for a row: the attributes that lead there, and its answer path.
+
+    `part` is the row's field that is wanted, None for the row itself.
+    """
 
     attributes: tuple[str, ...]
     path: tuple[str, ...]
-    entity: Entity
+    target: str
     template: Template
+    part: str | None = None
+
+    def fragment(self, text: str) -> Fragment:
+        """The JSON to answer with, from the JSON of the row."""
+        return Fragment(text if self.part is None else text[len(self.part) + 4 : -1])
 
 
 @dataclass(slots=True)
@@ -155,16 +163,22 @@ class Engine:
 
         Refs that were loaded before (of what has been deleted since) stay as they are.
         """
+        for place, refs, plan, parameters in self._unread(info, payload):
+            _answer(place, refs, uow.fetch(plan.sql, parameters))
+
+    async def read(self, info: Info, payload: Any) -> None:
+        """As `load` and `attach`, without a transaction: for the events of subscriptions."""
+        for place, refs, plan, parameters in self._unread(info, payload):
+            _answer(place, refs, await info.context.database.read(plan.sql, parameters))
+        await self.attach(info, payload)
+
+    def _unread(self, info: Info, payload: Any) -> Iterator[tuple[_Place, list[Ref], Plan, tuple[Any, ...]]]:
         for place in self._places(info):
             refs = [item for item in _refs(payload, place.attributes) if place.path not in item.found]
-            if not refs:
-                continue
-            ids = [item.id for item in refs]
-            plan, _, parameters = self._ids_plan(info, place.entity.name, place.template, ids, list(place.path))
-            texts = dict(uow.fetch(plan.sql, parameters))
-            for item in refs:
-                text = texts.get(item.id)
-                item.found[place.path] = None if text is None else Fragment(text)
+            if refs:
+                ids = [item.id for item in refs]
+                plan, _, parameters = self._ids_plan(info, place.target, place.template, ids, list(place.path))
+                yield place, refs, plan, parameters
 
     async def attach(self, info: Info, payload: Any) -> None:
         """Completes what SQL could not compute of a payload, after the commit."""
@@ -201,8 +215,11 @@ class Engine:
                 continue
             attribute = definition.extensions["strawberry-definition"].python_name
             here = (*attributes, attribute), (*path, key)
-            if below.name in self.entities:
-                yield _Place(*here, self.entities[below.name], self.selections.template(info, below.name, found))
+            part = definition.extensions["strawberry-definition"].metadata.get(DECLARED)
+            if isinstance(part, PartOf):
+                yield _Place(*here, part.target, self.selections.part_template(info, part, found), part.field)
+            elif below.name in self.entities:
+                yield _Place(*here, below.name, self.selections.template(info, below.name, found))
             else:
                 yield from self._find_places(info, below, found, *here)
 
@@ -289,6 +306,13 @@ def _refs(payload: Any, attributes: Sequence[str]) -> Iterator[Ref]:
         yield from _refs(getattr(payload, attributes[0]), attributes[1:])
     else:
         yield payload
+
+
+def _answer(place: _Place, refs: Sequence[Ref], rows: Sequence[tuple[Any, ...]]) -> None:
+    texts = {row[0]: row[1] for row in rows}
+    for item in refs:
+        text = texts.get(item.id)
+        item.found[place.path] = None if text is None else place.fragment(text)
 
 
 def _names(path: Sequence[str | int]) -> tuple[str, ...]:

@@ -98,6 +98,14 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
+class PartOf:
+    """In a payload: one field of a row of the entity `target`, which a ref to the row stands for."""
+
+    target: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
 class JsonPart:
     """A filter on one key of a JSON column: `where: {answers: {question: "quality", int: {gte: 4}}}`."""
 
@@ -220,6 +228,11 @@ def over(description: str, source: Expression) -> Any:
 def attached(description: str, loader: Loader) -> Any:
     """A field that `loader` computes in Python for all parents at once."""
     return _declare(description, Attached(loader))
+
+
+def part_of(target: str, field: str, description: str) -> Any:
+    """In a payload: the field `field` of a row of `target`; its value is a ref to the row."""
+    return strawberry.field(description=description, metadata={DECLARED: PartOf(target, field)})
 
 
 def _declare(description: str, declaration: Declaration) -> Any:

@@ -28,8 +28,8 @@ class FragmentExecutor(Executor[Any]):
         position_context: Any,
     ) -> Any:
         """The finished JSON, or graphql-core's completion."""
-        if type(result) is orjson.Fragment:
-            return result
         if type(result) is Ref:
             result = result.at(path.as_list())
+        if type(result) is orjson.Fragment:
+            return result
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)

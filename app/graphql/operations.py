@@ -74,14 +74,12 @@ class RequestError(Exception):
 class Operations:
     """Prepares and runs the operations of one schema."""
 
-    def __init__(
-        self, schema: GraphQLSchema, engine: Engine, database: Database, services: Any, max_tokens: int
-    ) -> None:
-        self._schema = schema
-        self._engine = engine
+    def __init__(self, built: Built, database: Database, services: Any, *, max_tokens: int) -> None:
+        self._schema = built.graphql
+        self._engine = built.engine
         self._database = database
         self._services = services
-        self._documents = Documents(schema, max_tokens=max_tokens)
+        self._documents = Documents(built.graphql, max_tokens=max_tokens)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         """Parse, validate and choose the operation. Raises RequestError."""

@@ -23,7 +23,7 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 
 from app.errors import Code, GradbookError
-from app.graphql.entity import Attached, Declaration, Entity, Many
+from app.graphql.entity import Attached, Declaration, Entity, Many, PartOf
 from app.graphql.filters import WhereParser
 from app.graphql.paging import Page, key_types, order_tag, page_size, parse_cursor, parse_order
 from app.graphql.plans import PlanCache
@@ -87,6 +87,15 @@ class Selections:
     def template(self, info: Info, type_name: str, nodes: Sequence[FieldNode] | None = None) -> Template:
         """The template of a field whose (runtime) type is `type_name`; `nodes` are its AST nodes."""
         return self._made(self._picks(info, self._object(type_name), nodes or info.field_nodes))
+
+    def part_template(self, info: Info, part: PartOf, nodes: Sequence[FieldNode]) -> Template:
+        """The template of a payload's field that is one field of a row; its one pick is that field."""
+        definition = self._object(part.target).fields[part.field]
+        below = get_named_type(definition.type)
+        picks = self._picks(info, self._object(below.name), nodes)
+        return self._made(
+            (Pick(part.field, part.field, self._declaration(part.target, part.field), picks, None, below.name),)
+        )
 
     def list_template(self, info: Info, declared: Many) -> Template:
         """The template of a root field that is a list; its one pick is the list itself."""

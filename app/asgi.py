@@ -1,0 +1,135 @@
+"""The server as an ASGI application: everything is put together in `build_app`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from app.accounts import http as accounts_http
+from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
+from app.accounts.viewer import Viewer
+from app.errors import GradbookError
+from app.graphql.http import GraphQLEndpoint
+from app.graphql.operations import Operations
+from app.graphql.socket import GraphQLSocket, SocketLimits
+from app.live.access import Grant
+from app.request_log import RequestLog
+from app.schema import build_schema
+from app.services import Services, open_services
+from app.settings import Settings
+
+
+def build_app(settings: Settings) -> Starlette:
+    """The application. The database is opened when it starts, and must have been migrated."""
+    lifetime = datetime.timedelta(days=settings.session_days)
+    return Starlette(
+        routes=[
+            Route("/graphql", _InState("graphql")),
+            WebSocketRoute("/graphql", _InState("socket")),
+            Route("/healthz", _healthz),
+            Route("/readyz", _readyz),
+            *accounts_http.routes(lambda request: _services(request.scope).database, lifetime),
+        ],
+        middleware=[Middleware(RequestLog)],
+        lifespan=_lifespan(settings),
+    )
+
+
+def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with open_services(settings) as services:
+            built = build_schema(services.cursor_secret)
+            operations = Operations(built, services.database, services, max_tokens=settings.max_tokens)
+            endpoint = GraphQLEndpoint(operations, _identify_request, max_body_bytes=settings.max_body_bytes)
+            socket = GraphQLSocket(
+                operations,
+                _identify_socket,
+                origin_allowed=_origin_allowed(settings),
+                watch=_watch(services),
+                limits=SocketLimits(max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_body_bytes),
+            )
+            yield {"services": services, "graphql": endpoint, "socket": socket}
+
+    return lifespan
+
+
+class _InState:
+    """An ASGI application that the lifespan made."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["state"][self._name](scope, receive, send)
+
+
+def _services(scope: Scope) -> Services:
+    return cast("Services", scope["state"]["services"])
+
+
+async def _identify_request(request: Request) -> Viewer | None:
+    database = _services(request.scope).database
+    return await identify(database, request.headers.get("authorization"), request.cookies.get(SESSION_COOKIE))
+
+
+async def _identify_socket(websocket: WebSocket, connection_params: Mapping[str, Any]) -> Viewer | None:
+    """The payload of `connection_init` goes before the header: a browser cannot set headers on a socket."""
+    authorization = authorization_of(connection_params) or websocket.headers.get("authorization")
+    return await identify(_services(websocket.scope).database, authorization, websocket.cookies.get(SESSION_COOKIE))
+
+
+def _origin_allowed(settings: Settings) -> Callable[[WebSocket], bool]:
+    """A browser sends its cookie along with every page's socket: our own pages, and those configured, may open one.
+
+    Programs send no Origin.
+    """
+
+    def allowed(websocket: WebSocket) -> bool:
+        origin = websocket.headers.get("origin")
+        if origin is None or origin in settings.allowed_origins:
+            return True
+        return urlsplit(origin).netloc == websocket.headers.get("host")
+
+    return allowed
+
+
+def _watch(
+    services: Services,
+) -> Callable[[Any, Callable[[], Awaitable[None]]], AbstractContextManager[None]]:
+    def watch(viewer: Viewer, end: Callable[[], Awaitable[None]]) -> AbstractContextManager[None]:
+        if viewer.credential_id is None:
+            return nullcontext()
+        return services.watch.connection(Grant(viewer.credential_id, viewer.id, viewer.kind), end)
+
+    return watch
+
+
+async def _healthz(_request: Request) -> Response:
+    """The process runs."""
+    return _json({"status": "ok"})
+
+
+async def _readyz(request: Request) -> Response:
+    """The database answers."""
+    try:
+        await _services(request.scope).database.read("SELECT 1")
+    except (GradbookError, OSError) as error:
+        return _json({"status": "unavailable", "reason": str(error)}, 503)
+    return _json({"status": "ok"})
+
+
+def _json(content: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,0 +1,67 @@
+"""What a running server consists of: the open database, the bus, the watch over open sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.accounts.credentials import still_valid
+from app.accounts.users import DeleteResponses
+from app.annotation.responses import delete_responses_of_user
+from app.annotation.status import PROTECTED, StatusSession
+from app.db import Database, Options
+from app.db.secrets import CURSORS, ensure_secret
+from app.live import Bus, open_bus
+from app.live.access import AccessWatch, Grant
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What requests share."""
+
+    settings: Settings
+    database: Database
+    bus: Bus
+    watch: AccessWatch
+    cursor_secret: str
+    delete_responses: DeleteResponses = delete_responses_of_user
+
+
+async def open_book(settings: Settings) -> Database:
+    """Open the book's database as the settings say, with the guard over what only one module may write."""
+    options = Options(
+        synchronous=settings.sqlite_synchronous,
+        readers=settings.database_readers,
+        writers=settings.database_writers,
+        read_timeout=settings.read_timeout_seconds,
+        busy_timeout=settings.busy_timeout_seconds,
+        patience=settings.pool_timeout_seconds,
+    )
+    return await Database.open(settings.database_url, options=options, protect=PROTECTED, session_class=StatusSession)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """The services for the length of the block. The database must have been migrated."""
+    async with await open_book(settings) as database:
+        secret = await database.transact(ensure_secret, CURSORS)
+        poll = settings.live_poll_ms / 1000
+        async with open_bus(database, poll_seconds=poll, heal_seconds=settings.live_heal_seconds) as bus:
+
+            async def valid(grants: Collection[Grant]) -> Collection[Grant]:
+                found = await still_valid(database, {grant.credential_id for grant in grants})
+                return {
+                    grant
+                    for grant in grants
+                    if (viewer := found.get(grant.credential_id)) is not None
+                    and (viewer.id, viewer.kind) == (grant.user_id, grant.kind)
+                }
+
+            watch = AccessWatch(bus, valid)
+            await watch.start()
+            try:
+                yield Services(settings, database, bus, watch, secret)
+            finally:
+                await watch.close()
