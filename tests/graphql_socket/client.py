@@ -1,0 +1,103 @@
+"""A client that sends what it is told, right or wrong."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+SECONDS = 10.0  # no answer takes so long
+
+Json = dict[str, Any]
+
+
+class Client:
+    """One socket."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, *messages: Any) -> None:
+        """Send messages; text and bytes go as they are."""
+        for message in messages:
+            raw = message if isinstance(message, str | bytes) else json.dumps(message)
+            await self.connection.send(raw)
+
+    async def receive(self) -> Json:
+        """The next message."""
+        async with asyncio.timeout(SECONDS):
+            text = await self.connection.recv()
+        assert isinstance(text, str), "a binary frame"
+        message: Json = json.loads(text)
+        return message
+
+    async def all_until(self, last: str, id: str) -> list[Json]:
+        """The messages up to the one of this type for this id."""
+        found: list[Json] = []
+        while not found or (found[-1]["type"], found[-1].get("id")) != (last, id):
+            found.append(await self.receive())
+        return found
+
+    async def closed(self) -> tuple[int, str]:
+        """The code and the reason the server closes with; messages that come before are dropped."""
+        async with asyncio.timeout(SECONDS):
+            with contextlib.suppress(websockets.ConnectionClosed):
+                while True:
+                    await self.connection.recv()
+        received = self.connection.protocol.close_rcvd
+        assert received is not None, "closed without a frame: 1006"
+        return received.code, received.reason
+
+    async def init(self, **parameters: Any) -> None:
+        """`connection_init` and its answer."""
+        await self.send(
+            {"type": "connection_init", "payload": parameters} if parameters else {"type": "connection_init"}
+        )
+        assert await self.receive() == {"type": "connection_ack"}
+
+    async def subscribe(self, id: str, query: str, **rest: Any) -> None:
+        """Start an operation."""
+        await self.send({"id": id, "type": "subscribe", "payload": {"query": query, **rest}})
+
+    async def run(self, query: str, **rest: Any) -> list[Json]:
+        """An operation's messages, all of them."""
+        await self.subscribe("run", query, **rest)
+        found: list[Json] = []
+        while not found or found[-1]["type"] not in {"complete", "error"}:
+            found.append(await self.receive())
+        assert {message.pop("id") for message in found} == {"run"}
+        return found
+
+    async def is_well(self) -> bool:
+        """Whether it still answers."""
+        return await self.run('{ echo(text: "well") }') == [next_message(echo="well"), {"type": "complete"}]
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str, *, subprotocols: Sequence[str] = ("graphql-transport-ws",), init: bool = False, **options: Any
+) -> AsyncIterator[Client]:
+    """An open socket; with `init`, one that was acknowledged."""
+    offered = [Subprotocol(name) for name in subprotocols]
+    options.setdefault("ping_interval", None)
+    async with connect(url, subprotocols=offered or None, compression=None, proxy=None, **options) as connection:
+        client = Client(connection)
+        if init:
+            await client.init()
+        yield client
+
+
+def next_message(**data: Any) -> Json:
+    """A result without errors."""
+    return {"type": "next", "payload": {"data": data}}
+
+
+async def until(condition: Any) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
