@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from functools import cache
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import strawberry
 from sqlalchemy import Integer, bindparam, func, null, or_, select, true
@@ -46,7 +46,10 @@ class AnnotationSubscriptions:
         " Without `after` the first message comes at once, with the present cursor and no records."
     )
     async def record_changed(
-        self, info: strawberry.Info[Any, Any], dataset_id: strawberry.ID, after: str | None = None
+        self,
+        info: strawberry.Info[Any, Any],
+        dataset_id: Annotated[strawberry.ID, strawberry.argument(description="The dataset to watch.")],
+        after: Annotated[str | None, strawberry.argument(description="Go on after this message's `cursor`.")] = None,
     ) -> AsyncIterator[RecordChanges]:
         """See app.live.feeds.feed."""
         context = cast("Context", info.context)

@@ -16,6 +16,7 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLSchema,
     Undefined,
+    get_named_type,
     lexicographic_sort_schema,
     print_schema,
 )
@@ -116,12 +117,20 @@ def build(
     engine = Engine(declared, Selections(core, declared, objects), secret)
     _resolve_roots(core, query, engine)
     _literal_defaults(core)
+    _describe_inputs(core)
     return Built(schema, core, engine)
 
 
 def sdl(core: GraphQLSchema) -> str:
     """The schema as text, sorted, so that two versions can be compared."""
     return print_schema(lexicographic_sort_schema(core)) + "\n"
+
+
+def _describe_inputs(core: GraphQLSchema) -> None:
+    """A mutation's one argument is what its type says."""
+    for item in core.mutation_type.fields.values() if core.mutation_type else ():
+        for argument in item.args.values():
+            argument.description = argument.description or get_named_type(argument.type).description
 
 
 def _literal_defaults(core: GraphQLSchema) -> None:

@@ -1,0 +1,139 @@
+"""The whole server in-process, on both databases, with two workspaces of people and data in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from app import settings
+from app.accounts.access import OPERATOR
+from app.accounts.credentials import create_key
+from app.accounts.tables import Role
+from app.accounts.users import NewUser, create_user
+from app.accounts.viewer import Viewer
+from app.accounts.workspaces import create_workspace
+from app.db import UnitOfWork
+from app.graphql.operations import Operations, Request
+from app.schema import build_schema
+from app.services import Services, open_services
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "operations"
+
+SETTINGS = [
+    {"name": "quality", "settings": {"rating": {"min": 1, "max": 5}}},
+    {"name": "topic", "required": False, "settings": {"label": {"options": [{"value": "war"}, {"value": "peace"}]}}},
+]
+
+
+def operation(name: str) -> str:
+    """One operation of the examples, as written."""
+    for file in sorted(EXAMPLES.glob("*.graphql")):
+        for part in re.split(r"^(?=query |mutation |subscription )", file.read_text(), flags=re.MULTILINE):
+            if re.match(rf"\w+ {name}\b", part):
+                return part.strip()
+    raise LookupError(name)
+
+
+@dataclass
+class Book:
+    """A running server's insides, and who and what is in it, by name."""
+
+    services: Services
+    operations: Operations
+    people: dict[str, Viewer] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+
+    async def run(self, who: str | None, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The response to a query or mutation, as its JSON says."""
+        viewer = None if who is None else self.people[who]
+        prepared = self.operations.prepare(Request(query, variables), viewer)
+        result: dict[str, Any] = orjson.loads(orjson.dumps(await self.operations.execute(prepared, viewer)))
+        return result
+
+    async def data(self, who: str, query: str, variables: dict[str, Any] | None = None) -> Any:
+        """The data of a response without errors."""
+        result = await self.run(who, query, variables)
+        assert "errors" not in result, result
+        return result["data"]
+
+    async def mutate(self, who: str, name: str, input: dict[str, Any]) -> Any:
+        """The payload of an example mutation that is expected to go well."""
+        payload = next(iter((await self.data(who, operation(name), {"input": input})).values()))
+        assert payload["errors"] == [], payload
+        return payload
+
+
+@pytest.fixture
+async def empty_book(database_url: str) -> AsyncIterator[Book]:
+    """A server over an empty database, and its first owner."""
+    async with open_services(settings.load(database_url=database_url)) as services:
+        built = build_schema(services.cursor_secret)
+        book = Book(services, Operations(built, services.database, services, max_tokens=10_000))
+
+        def first(uow: UnitOfWork) -> int:
+            return create_user(uow, NewUser("owner", Role.OWNER, workspace_ids=()))
+
+        owner_id = await services.database.transact(first, viewer=OPERATOR)
+        book.people["owner"] = Viewer(owner_id, "owner", Role.OWNER)
+        book.ids["owner"] = f"usr_{owner_id}"
+        yield book
+
+
+@pytest.fixture
+async def book(empty_book: Book) -> Book:
+    """Workspace `here` with admin, ann and ben, a dataset with records that both answered; workspace `there` with others."""
+    book = empty_book
+    database = book.services.database
+
+    def people(uow: UnitOfWork) -> None:
+        spaces = {name: create_workspace(uow, name) for name in ("here", "there")}
+        roles = {"admin": Role.ADMIN, "ann": Role.ANNOTATOR, "ben": Role.ANNOTATOR}
+        others = {"other_admin": Role.ADMIN, "other_ann": Role.ANNOTATOR}
+        for name, role in {**roles, **others}.items():
+            space = spaces["here" if name in roles else "there"]
+            number = create_user(uow, NewUser(name, role, workspace_ids=(space,)))
+            book.people[name] = Viewer(number, name, role)
+            book.ids[name] = f"usr_{number}"
+        book.ids |= {name: f"wsp_{number}" for name, number in spaces.items()}
+        for name, viewer in book.people.items():
+            book.ids[f"key_of_{name}"] = f"key_{create_key(uow, name, viewer.id)[0]}"
+
+    await database.transact(people, viewer=OPERATOR)
+    for space, manager in (("here", "admin"), ("there", "other_admin")):
+        dataset = await book.mutate(
+            manager,
+            "CreateDataset",
+            {"name": space, "minSubmitted": 2, "fields": [{"name": "text"}], "questions": SETTINGS},
+        )
+        book.ids[f"dataset_{space}"] = dataset["dataset"]["id"]
+        suggestion = {"question": "quality", "value": 3, "score": 0.5, "agent": "model"}
+        records = [
+            {"externalId": f"{space}-{n}", "fields": {"text": f"Passage {n}"}, "suggestions": [suggestion]}
+            for n in range(3)
+        ]
+        added = await book.mutate(
+            manager, "AddRecords", {"datasetId": dataset["dataset"]["id"], "onConflict": "ERROR", "records": records}
+        )
+        book.ids |= {f"record_{space}_{item['index']}": item["record"]["id"] for item in added["results"]}
+    for who, record in (("ann", "here"), ("ben", "here"), ("admin", "here"), ("other_ann", "there")):
+        answered = await book.mutate(
+            who, "SubmitResponse", {"recordId": book.ids[f"record_{record}_0"], "values": {"quality": 4}}
+        )
+        book.ids[f"response_of_{who}"] = answered["response"]["id"]
+    found = await book.data(
+        "owner",
+        "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Dataset { name fields { id } questions { id }"
+        " records(first: 1) { nodes { suggestions { id } } } } } }",
+        {"ids": [book.ids["dataset_here"], book.ids["dataset_there"]]},
+    )
+    for node in found["nodes"]:
+        book.ids[f"field_{node['name']}"] = node["fields"][0]["id"]
+        book.ids[f"question_{node['name']}"] = node["questions"][0]["id"]
+        book.ids[f"suggestion_{node['name']}"] = node["records"]["nodes"][0]["suggestions"][0]["id"]
+    return book

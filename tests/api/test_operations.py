@@ -1,0 +1,122 @@
+"""The example operations run as written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import build_schema, parse, validate
+
+from tests.api.conftest import EXAMPLES, Book, operation
+
+SCHEMA = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
+
+ACCOUNTS = [
+    "Viewer", "CreateUser", "CreateApiKey", "RevokeApiKey", "DeleteUser", "UpdateUser", "CreateWorkspace", "AddMember",
+    "RemoveMember",
+]  # fmt: skip
+ANNOTATION = [
+    "CreateDataset", "UpdateDataset", "AddRecords", "RecordPage", "SubmitResponse", "SubmitResponses", "SaveDraft",
+    "DiscardResponse", "DeleteResponse", "RecordChanged",
+]  # fmt: skip
+STILL_TO_COME = ["NextRecords", "Agreement", "CreateSnapshot"]
+
+
+@pytest.mark.parametrize("name", [*ACCOUNTS, *ANNOTATION])
+def test_an_example_is_valid(name: str) -> None:
+    assert validate(SCHEMA, parse(operation(name))) == []
+
+
+def test_no_example_is_forgotten() -> None:
+    written = {
+        line.split("(")[0].split()[1]
+        for file in EXAMPLES.glob("*.graphql")
+        for line in file.read_text().splitlines()
+        if line.startswith(("query ", "mutation ", "subscription "))
+    }
+    assert written == {*ACCOUNTS, *ANNOTATION, *STILL_TO_COME}
+
+
+async def test_accounts(empty_book: Book) -> None:
+    book = empty_book
+    workspace = (await book.mutate("owner", "CreateWorkspace", {"name": "team"}))["workspace"]
+    assert workspace == {"id": workspace["id"], "name": "team"}
+    made = await book.mutate(
+        "owner",
+        "CreateUser",
+        {"username": "ada", "role": "ANNOTATOR", "password": "a long password", "workspaceIds": [workspace["id"]]},
+    )
+    user = made["user"]
+    assert (user["username"], user["role"]) == ("ada", "ANNOTATOR")
+    key = await book.mutate("owner", "CreateApiKey", {"name": "script", "userId": user["id"]})
+    assert key["secret"].startswith(key["apiKey"]["prefix"])
+    revoked = await book.mutate("owner", "RevokeApiKey", {"id": key["apiKey"]["id"]})
+    assert revoked["apiKey"]["revokedAt"] is not None
+    changed = await book.mutate("owner", "UpdateUser", {"id": user["id"], "role": "ADMIN", "username": "ada.l"})
+    assert changed["user"] == {"id": user["id"], "username": "ada.l", "role": "ADMIN"}
+    members = (await book.mutate("owner", "RemoveMember", {"workspaceId": workspace["id"], "userId": user["id"]}))
+    assert members["workspace"]["members"]["nodes"] == []
+    members = await book.mutate("owner", "AddMember", {"workspaceId": workspace["id"], "userId": user["id"]})
+    assert members["workspace"]["members"]["nodes"] == [{"id": user["id"], "username": "ada.l", "role": "ADMIN"}]
+    viewer = (await book.data("owner", operation("Viewer")))["viewer"]
+    assert (viewer["username"], viewer["role"]) == ("owner", "OWNER")
+    removed = await book.mutate("owner", "DeleteUser", {"id": user["id"], "responses": "KEEP"})
+    assert removed["user"] == {"id": user["id"], "username": "ada.l"}
+
+
+async def test_annotation(book: Book) -> None:
+    record = book.ids["record_here_1"]
+    assert await book.mutate("ann", "SaveDraft", {"recordId": record}) | {"response": None} == {
+        "response": None, "record": {"id": record, "status": "PENDING"}, "errors": [],
+    }  # fmt: skip
+    first = await book.mutate("ann", "SubmitResponse", {"recordId": record, "values": {"quality": 2}})
+    assert first["response"]["values"] == {"quality": 2}
+    assert first["record"] == {"id": record, "status": "PENDING", "submittedCount": 1}
+    second = await book.mutate("ben", "SubmitResponse", {"recordId": record, "values": {"quality": 5, "topic": "war"}})
+    assert second["record"] == {"id": record, "status": "COMPLETED", "submittedCount": 2}
+    discarded = await book.mutate("ben", "DiscardResponse", {"recordId": record})
+    assert (discarded["response"]["id"], discarded["record"]["status"]) == (second["response"]["id"], "PENDING")
+    many = await book.data(
+        "ben",
+        operation("SubmitResponses"),
+        {"input": {"responses": [
+            {"recordId": record, "values": {"quality": 1}},
+            {"recordId": book.ids["record_there_0"], "values": {"quality": 1}},
+            {"recordId": "dst_1", "values": {"quality": 1}},
+            {"recordId": record, "values": {"quality": 2}},
+            {"recordId": book.ids["record_here_2"], "values": {"quality": 9}},
+        ]}},
+    )  # fmt: skip
+    answered = many["submitResponses"]
+    assert answered["submitted"] == 1
+    codes = [[error["code"] for error in item["errors"]] for item in answered["results"]]
+    assert codes == [[], ["NOT_FOUND"], ["INVALID_ID"], ["DUPLICATE_ITEM"], ["INVALID_INPUT"]]
+    assert answered["results"][0]["record"] == {"id": record, "status": "COMPLETED"}
+    deleted = await book.mutate("ann", "DeleteResponse", {"id": first["response"]["id"]})
+    assert deleted["response"] == {"id": first["response"]["id"]}
+    assert deleted["record"] == {"id": record, "status": "PENDING", "submittedCount": 1}
+    updated = await book.mutate("admin", "UpdateDataset", {"id": book.ids["dataset_here"], "minSubmitted": 1})
+    assert updated["dataset"]["progress"] == {"total": 3, "completed": 2, "pending": 1}
+
+
+async def test_record_page(book: Book) -> None:
+    variables: dict[str, Any] = {"dataset": book.ids["dataset_here"], "first": 2}
+    page = (await book.data("admin", operation("RecordPage"), variables))["dataset"]
+    assert page["progress"] == {"total": 3, "completed": 1, "pending": 2}
+    assert page["records"]["totalCount"] == 3
+    assert page["records"]["pageInfo"]["hasNextPage"] is True
+    node = page["records"]["edges"][0]["node"]
+    assert node["responses"]["totalCount"] == 3
+    assert [item["user"]["username"] for item in node["responses"]["nodes"]] == ["ann", "ben", "admin"]
+    assert node["suggestions"] == [{"question": "quality", "value": 3, "score": 0.5, "agent": "model"}]
+    variables["after"] = page["records"]["pageInfo"]["endCursor"]
+    rest = (await book.data("admin", operation("RecordPage"), variables))["dataset"]["records"]
+    assert [edge["node"]["externalId"] for edge in rest["edges"]] == ["here-2"]
+    assert rest["pageInfo"]["hasNextPage"] is False
+
+
+async def test_a_search_says_that_it_is_not_there_yet(book: Book) -> None:
+    variables = {"dataset": book.ids["dataset_here"], "first": 2, "search": "war"}
+    result = await book.run("admin", operation("RecordPage"), variables)
+    assert result["data"] == {"dataset": None}
+    assert result["errors"][0]["extensions"]["code"] == "SEARCH_UNAVAILABLE"
+    assert result["errors"][0]["path"] == ["dataset", "records"]
