@@ -106,9 +106,11 @@ def update_user(uow: UnitOfWork, user_id: int, changes: UserChanges) -> None:
     if changes.password_hash is not None:
         demand(actor, Action.SET_PASSWORD, user, "password")
         values["password_hash"] = changes.password_hash
-        _end_sessions(uow, user.id)
     if values:
         uow.connection.execute(update(User).where(User.id == user.id).values(updated_at=uow.now, **values))
+    if changes.password_hash is not None:
+        # Only now, with the user's row locked: a sign-in by the old password either is seen here or sees the new one.
+        _end_sessions(uow, user.id)
 
 
 def remove_user(uow: UnitOfWork, user_id: int, delete_responses: DeleteResponses | None = None) -> None:
