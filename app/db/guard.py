@@ -99,6 +99,8 @@ class _Targets:
 
     def find(self) -> set[str]:
         for at, token in enumerate(self._tokens):
+            if at and self._operator(at - 1, "."):
+                continue  # a column named like a verb
             if token.is_word("insert", "replace"):
                 self._insert(self._after_or(at + 1))
             elif token.is_word("update"):
@@ -131,11 +133,11 @@ class _Targets:
 
     def _delete(self, at: int) -> None:
         tables, _ = self._target(at)
-        self._found |= {table for table in tables if not self._columns[table]}
+        self._write(tables, set())
 
     def _truncate(self, at: int) -> None:
         while self._tokens[at].kind in {"word", "name"} or self._operator(at, ",.*"):
-            self._found |= {self._tokens[at].name} & self._columns.keys()
+            self._write({self._tokens[at].name} & self._columns.keys(), set())
             at += 1
 
     def _copy(self, at: int) -> None:
@@ -152,7 +154,7 @@ class _Targets:
         return {self._tokens[at].name} & self._columns.keys(), at + 1
 
     def _write(self, tables: set[str], columns: set[str] | None) -> None:
-        # None: all columns.
+        # None: all columns. No columns: a row goes.
         for table in tables:
             protected = self._columns[table]
             if not protected or columns is None or columns & protected:

@@ -236,17 +236,22 @@ def exclusive(path: str, patience: float) -> Iterator[Connection]:
     raw = connect_to_migrate(path, patience)
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
     try:
-        try:
-            raw.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise explained(error, path) from error
-        with engine.connect() as connection, connection.begin():
-            yield connection
-            if broken := raw.execute("PRAGMA foreign_key_check").fetchall():
-                raise RuntimeError(f"The migration would break {len(broken)} references, such as {broken[0]}.")
-            raw.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        with engine.connect() as connection:
+            _begin_exclusive(raw, path)  # after connecting, which rolls back
+            with connection.begin():
+                yield connection
+                if broken := raw.execute("PRAGMA foreign_key_check").fetchall():
+                    raise RuntimeError(f"The migration would break {len(broken)} references, such as {broken[0]}.")
+                raw.execute(f"PRAGMA application_id={APPLICATION_ID}")
     finally:
-        raw.close()  # whatever was not committed is undone
+        raw.close()
+
+
+def _begin_exclusive(raw: sqlite3.Connection, path: str) -> None:
+    try:
+        raw.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        raise explained(error, path) from error
 
 
 def too_slow(seconds: float) -> GradbookError:

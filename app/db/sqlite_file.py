@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from pathlib import Path
 from urllib.parse import quote
 
 from app.db import functions
@@ -24,7 +24,7 @@ def connect(path: str, options: Options, *, read_only: bool = False) -> sqlite3.
 
     Raises DATABASE_UNAVAILABLE or DATABASE_MISMATCH.
     """
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise GradbookError(
             Code.DATABASE_UNAVAILABLE,
             f"There is no file {path}: run `gradbook migrate` to make it, or give another path.",
@@ -46,6 +46,7 @@ def connect_to_migrate(path: str, patience: float) -> sqlite3.Connection:
 def _open(path: str, mode: str, timeout: float, pragmas: tuple[str, ...]) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
+        _check_size(path)
         connection = sqlite3.connect(
             f"file:{quote(path)}?mode={mode}",
             uri=True,
@@ -66,6 +67,15 @@ def _open(path: str, mode: str, timeout: float, pragmas: tuple[str, ...]) -> sql
             raise explained(error, path) from error
         raise
     return connection
+
+
+def _check_size(path: str) -> None:
+    # SQLite takes a file of a few bytes for an empty one, and writes over it. Its smallest page has 512. (Looking into
+    # the file ourselves would be wrong: to close it drops the locks that this process has on it.)
+    if os.path.isfile(path) and 0 < os.path.getsize(path) < 512:
+        raise GradbookError(
+            Code.DATABASE_MISMATCH, f"{path} is not a SQLite database: it was left as it is. Give another path."
+        )
 
 
 def _check_is_ours(connection: sqlite3.Connection, path: str) -> None:

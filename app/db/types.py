@@ -40,6 +40,9 @@ NAMING_CONVENTION = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
 
+_FIRST = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+
 
 class Snowflake(TypeDecorator[int]):
     """A 64-bit id: BIGINT; on SQLite INTEGER, so that a primary key is the rowid."""
@@ -233,16 +236,21 @@ def checked_text(value: str) -> str:
 
 
 def checked_instant(value: datetime.datetime) -> datetime.datetime:
-    """The instant itself, if it says where it is. A naive one could mean any of 25 hours."""
+    """The instant in UTC, if it says where it is: a naive one could mean any of 25 hours."""
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no time zone: use an aware datetime, such as datetime.now(UTC).")
-    return value
+    try:
+        utc = value.astimezone(datetime.UTC)
+    except OverflowError:
+        utc = _FIRST
+    if not _FIRST < utc < _LAST:  # these two mean infinity to PostgreSQL's driver
+        raise ValueError(f"{value.isoformat()} is no instant within the years 1 to 9999 in UTC.")
+    return utc
 
 
 def instant_text(value: datetime.datetime) -> str:
     """`YYYY-MM-DDTHH:MM:SS.ffffffZ`: ordering the texts orders the instants."""
-    utc = checked_instant(value).astimezone(datetime.UTC)
-    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return checked_instant(value).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def to_driver(dialect: Dialect, type_: TypeEngine[Any], value: Any) -> Any:
