@@ -272,7 +272,8 @@ class _Connection:
     def _leave(self, operation: _Operation) -> None:
         """Nobody listens to it any more. Its reads end now; what writes goes on, and its answer is dropped."""
         if operation.cuttable:
-            operation.task.cancel()
+            # One turn later: in this one graphql-core may have made coroutines that warn if they never begin.
+            asyncio.get_running_loop().call_soon(operation.task.cancel)
 
     async def _run(self, operation: _Operation) -> None:
         work = self._stream if operation.prepared.is_subscription else self._answer

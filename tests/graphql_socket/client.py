@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -79,16 +80,33 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def connected(
-    url: str, *, subprotocols: Sequence[str] = ("graphql-transport-ws",), init: bool = False, **options: Any
+    url: str,
+    *,
+    subprotocols: Sequence[str] = ("graphql-transport-ws",),
+    init: bool = False,
+    slow: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Client]:
-    """An open socket; with `init`, one that was acknowledged."""
+    """An open socket; with `init`, one that was acknowledged; with `slow`, one that buffers little of what comes."""
     offered = [Subprotocol(name) for name in subprotocols]
-    options.setdefault("ping_interval", None)
-    async with connect(url, subprotocols=offered or None, compression=None, proxy=None, **options) as connection:
+    # A client that has stopped to read would wait for the whole timeout.
+    options |= {"compression": None, "proxy": None, "ping_interval": None, "close_timeout": 0.2}
+    if slow:
+        options |= {"sock": _little_socket(url), "max_queue": 1}
+    async with connect(url, subprotocols=offered or None, **options) as connection:
         client = Client(connection)
         if init:
             await client.init()
         yield client
+
+
+def _little_socket(url: str) -> socket.socket:
+    host, _, port = url.removeprefix("ws://").partition("/")[0].partition(":")
+    little = socket.socket()
+    little.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    little.connect((host, int(port)))
+    little.setblocking(False)
+    return little
 
 
 def next_message(**data: Any) -> Json:
