@@ -87,7 +87,7 @@ async def empty_book(database_url: str) -> AsyncIterator[Book]:
 
 @pytest.fixture
 async def book(empty_book: Book) -> Book:
-    """Workspace `here` with admin, ann and ben, a dataset with records that both answered; workspace `there` with others."""
+    """Workspace `here` with admin, ann, ben and a dataset with a record that all answered; `there` with others."""
     book = empty_book
     database = book.services.database
 

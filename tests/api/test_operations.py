@@ -53,7 +53,7 @@ async def test_accounts(empty_book: Book) -> None:
     assert revoked["apiKey"]["revokedAt"] is not None
     changed = await book.mutate("owner", "UpdateUser", {"id": user["id"], "role": "ADMIN", "username": "ada.l"})
     assert changed["user"] == {"id": user["id"], "username": "ada.l", "role": "ADMIN"}
-    members = (await book.mutate("owner", "RemoveMember", {"workspaceId": workspace["id"], "userId": user["id"]}))
+    members = await book.mutate("owner", "RemoveMember", {"workspaceId": workspace["id"], "userId": user["id"]})
     assert members["workspace"]["members"]["nodes"] == []
     members = await book.mutate("owner", "AddMember", {"workspaceId": workspace["id"], "userId": user["id"]})
     assert members["workspace"]["members"]["nodes"] == [{"id": user["id"], "username": "ada.l", "role": "ADMIN"}]
