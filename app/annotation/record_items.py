@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,19 +100,16 @@ def content_hash(fields: Mapping[str, Any], metadata: Mapping[str, Any] | None) 
 
 
 def check_record(item: RecordInput, index: int, shape: Shape) -> tuple[CheckedRecord | None, list[GradbookError]]:
-    """The record as it is stored, or everything that is wrong with it; paths begin at the item."""
-    errors = [*_external_id_problems(item.external_id)]
-    errors += [error.below("fields") for error in field_problems(shape.fields, item.fields)]
-    fields, metadata = "", None
-    try:
-        fields = checked_json(item.fields, MAX_FIELDS_JSON)
-    except ValueError as error:
-        errors.append(invalid(str(error), "fields"))
-    try:
-        metadata = _checked_metadata(item.metadata)
-    except ValueError as error:
-        errors.append(invalid(str(error), "metadata"))
-    if errors:
+    """The record as it is stored, or everything that is wrong with it; paths begin at the item.
+
+    Suggestions and responses are looked at if the fields are good, for some questions are about the fields.
+    """
+    errors = list(_external_id_problems(item.external_id))
+    metadata = _json_or_error(_checked_metadata, item.metadata, "metadata", errors)
+    wrong_fields = [error.below("fields") for error in field_problems(shape.fields, item.fields)]
+    fields = None if wrong_fields else _json_or_error(_checked_fields, item.fields, "fields", wrong_fields)
+    errors += wrong_fields
+    if fields is None:
         return None, errors
     suggestions = _check_suggestions(item, shape.questions, errors)
     responses = _check_responses(item, shape.questions, errors)
@@ -121,10 +118,24 @@ def check_record(item: RecordInput, index: int, shape: Shape) -> tuple[CheckedRe
     return CheckedRecord(index, item.key, fields, metadata, suggestions, responses), []
 
 
+def _json_or_error(
+    check: Callable[[Any], str | None], value: Any, name: str, errors: list[GradbookError]
+) -> str | None:
+    try:
+        return check(value)
+    except ValueError as error:
+        errors.append(invalid(str(error), name))
+        return None
+
+
 def _external_id_problems(external_id: str | None) -> Iterator[GradbookError]:
     problem = None if external_id is None else text_problem(external_id, MAX_EXTERNAL_ID, 1)
     if problem:
         yield invalid(problem, "externalId")
+
+
+def _checked_fields(fields: Any) -> str:
+    return checked_json(fields, MAX_FIELDS_JSON)
 
 
 def _checked_metadata(metadata: Any) -> str | None:

@@ -76,7 +76,7 @@ def _before_flush(session: Session, _context: UOWTransaction, _objects: Any) -> 
     dataset_of |= {record.id: record.dataset_id for record in _of(Record, session.new)}
     for response in new:
         _refuse_foreign_dataset(response.record_id, response.dataset_id, dataset_of)
-    _refuse_answered(uow, _of(Record, session.deleted), deleted)
+    _refuse_answered(uow, _of(Record, session.deleted))
     for record in _of(Record, session.dirty):
         record.changed, record.updated_at = uow.change, uow.now
         uow.publish(dataset_topic(record.dataset_id))
@@ -203,19 +203,21 @@ def _refuse_foreign_dataset(record_id: int, dataset_id: int | None, dataset_of: 
         )
 
 
-def _refuse_answered(uow: UnitOfWork, records: Sequence[Record], deleted: Sequence[Response]) -> None:
+def _refuse_answered(uow: UnitOfWork, records: Sequence[Record]) -> None:
     """A record with responses stays: deleting what people said takes saying so."""
     if not records:
         return
-    responses = Response.__table__
-    left = uow.connection.execute(
-        select(responses.c.record_id, func.count())
-        .where(among_ids(responses.c.record_id, [record.id for record in records]))
-        .where(~among_ids(responses.c.id, [response.id for response in deleted]))
-        .group_by(responses.c.record_id)
+    record_id = Response.__table__.c.record_id
+    answered = uow.connection.execute(
+        select(record_id, func.count())
+        .where(among_ids(record_id, [record.id for record in records]))
+        .group_by(record_id)
+        .order_by(record_id)
     ).first()
-    if left is not None:
-        raise StatusRuleError(f"Record {left[0]} has {left[1]} responses: delete them first.")
+    if answered is not None:
+        raise StatusRuleError(
+            f"Record {answered[0]} has {answered[1]} responses: delete them first and flush, then the record."
+        )
 
 
 def _lock_users(uow: UnitOfWork, user_ids: Iterable[int]) -> None:
