@@ -16,7 +16,7 @@ from app.annotation.fields import parse_fields
 from app.annotation.questions import parse_questions
 from app.annotation.record_items import CheckedRecord, RecordInput, Shape, check_record
 from app.annotation.responses import MAX_BATCH, CheckedAnswers, import_responses, lock_users, too_many
-from app.annotation.sql import CHANGE, LOCK, as_json, fields_text, questions_text, rows, statement
+from app.annotation.sql import CHANGE, LOCK, SQLITE, as_json, fields_text, questions_text, rows, statement
 from app.annotation.tables import Dataset
 from app.annotation.topics import dataset_topic
 from app.db import UnitOfWork
@@ -260,12 +260,14 @@ def _statements(dialect_name: str) -> Mapping[str, Statement]:
     keys, given = rows(dialect_name, _KEYS), rows(dialect_name, _COLUMNS)
     fields, metadata = as_json(dialect_name, "rows.fields"), as_json(dialect_name, "rows.metadata")
     change = CHANGE[dialect_name]
+    # CROSS JOIN: SQLite reads the given rows first. The other way round it reads all of them for every stored record.
+    join = "CROSS JOIN" if dialect_name == SQLITE else "JOIN"
     find = f"""
         SELECT id, external_id, content_hash FROM record WHERE id IN (
-            SELECT stored.id FROM {keys} JOIN record AS stored
+            SELECT stored.id FROM {keys} {join} record AS stored
                 ON stored.dataset_id = :dataset_id AND stored.external_id = rows.external_id
             UNION ALL
-            SELECT stored.id FROM {keys} JOIN record AS stored
+            SELECT stored.id FROM {keys} {join} record AS stored
                 ON stored.dataset_id = :dataset_id AND stored.content_hash = rows.content_hash
         ) ORDER BY id"""
     insert = f"""
