@@ -9,9 +9,11 @@ import time
 import pytest
 
 from app.db import Database
+from app.db.notify import NotifyConnection
 from app.db.url import parse_url
 from app.live import Bus
 from app.live.bus import Wakeup
+from app.live.postgres import EVERYTHING, payload
 from app.live.sqlite import SqliteBus
 from tests.live.processes import POLL_SECONDS, OtherProcess, execute
 
@@ -156,3 +158,16 @@ class TestOnPostgres:
             await other.write(insert(1), ["dataset:1"])
             assert await one.wait(PROMPT)
             assert not await two.wait(0.1)
+
+    async def test_a_payload_is_as_long_as_postgresql_takes(self, database: Database) -> None:
+        def of_length(length: int) -> str:
+            return payload("sender", ["x" * (length - len("sender\n"))])
+
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        connection = await NotifyConnection.open(database, "test")
+        await connection.listen("test", heard.put_nowait)
+        await connection.notify("test", of_length(7_999))
+        assert await asyncio.wait_for(heard.get(), PROMPT) == of_length(7_999)
+        assert of_length(7_999).endswith("x")
+        assert of_length(8_000) == payload("sender", ["dataset:1", EVERYTHING]) == f"sender\n{EVERYTHING}"
+        await connection.close()
