@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.accounts.access import OPERATOR
+from app.accounts.passwords import hash_password
 from app.accounts.tables import Role
 from app.accounts.users import NewUser, create_user
 from app.accounts.viewer import Viewer
@@ -15,6 +16,7 @@ from app.accounts.workspaces import create_workspace
 from app.db import Database, UnitOfWork
 from app.errors import GradbookError
 
+PASSWORD = "correct horse"
 LIFETIME = datetime.timedelta(hours=1)
 WORKSPACES = ["here", "also", "there"]
 # username: role, workspaces. `admin` is compared with a peer, with annotators wholly, partly and not at all theirs.
@@ -66,6 +68,12 @@ class Company:
         except GradbookError as error:
             return error.code
         raise AssertionError("unreachable")
+
+
+@pytest.fixture(scope="session")
+async def password_hash() -> str:
+    """Of PASSWORD. Hashing takes time on purpose, so it is done once."""
+    return await hash_password(PASSWORD)
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from app.accounts.users import UserChanges, remove_user, update_user
 from app.accounts.viewer import Viewer
 from app.db import UnitOfWork
 from app.errors import GradbookError
-from tests.accounts.conftest import LIFETIME, Company
+from tests.accounts.conftest import LIFETIME, PASSWORD, Company
 
-PASSWORD = "correct horse"
 NOW = datetime.datetime.now(datetime.UTC)
 
 
@@ -36,9 +35,10 @@ async def let_expire(company: Company, credential_id: int) -> None:
     await company.database.transact(expire)
 
 
-async def give_password(company: Company, who: str, password: str = PASSWORD) -> None:
-    changes = UserChanges(password_hash=await hash_password(password))
-    await company.act("owner", update_user, company.id(who), changes)
+@pytest.fixture
+async def with_password(company: Company, password_hash: str) -> None:
+    """`ann` can sign in."""
+    await company.act("owner", update_user, company.id("ann"), UserChanges(password_hash=password_hash))
 
 
 async def signed_in(company: Company, who: str) -> str:
@@ -131,11 +131,10 @@ async def test_a_wrong_key_is_told_what_is_wrong_with_it_and_never_repeated(comp
         assert authorization[10:] not in message or len(authorization) < 10
 
 
-async def test_listed_keys(company: Company) -> None:
+async def test_listed_keys(company: Company, with_password: None) -> None:
     key_id, secret = await company.act("ann", create_key, "laptop", None, NOW + LIFETIME)
     await company.act("admin", create_key, "desk")
     await company.act("ann", revoke_key, key_id)
-    await give_password(company, "ann")
     await signed_in(company, "ann")
 
     [key] = await company.act("admin", list_keys, company.id("ann"))
@@ -156,8 +155,7 @@ async def test_revoking_twice_keeps_the_first_time(company: Company) -> None:
     assert await stored(company, Credential.revoked_at) == first
 
 
-async def test_a_session_is_its_user_until_they_sign_out(company: Company) -> None:
-    await give_password(company, "ann")
+async def test_a_session_is_its_user_until_they_sign_out(company: Company, with_password: None) -> None:
     secret, other = await signed_in(company, "ann"), await signed_in(company, "ann")
 
     viewer = await identify(company.database, None, secret)
@@ -182,8 +180,7 @@ async def test_a_key_is_no_cookie_and_signing_out_revokes_no_key(company: Compan
     assert await identify(company.database, f"Bearer {key}") is not None
 
 
-async def test_an_old_cookie_is_nobody_but_a_wrong_header_is_an_error(company: Company) -> None:
-    await give_password(company, "ann")
+async def test_an_old_cookie_is_nobody_but_a_wrong_header_is_an_error(company: Company, with_password: None) -> None:
     secret = await signed_in(company, "ann")
 
     for old in ("", "nonsense", "gbs_" + "A" * 43):
@@ -192,8 +189,7 @@ async def test_an_old_cookie_is_nobody_but_a_wrong_header_is_an_error(company: C
     assert "unknown" in await refusal(company, "Bearer gb_" + "A" * 43, secret)
 
 
-async def test_expired_sessions_end_and_are_cleared_away(company: Company) -> None:
-    await give_password(company, "ann")
+async def test_expired_sessions_end_and_are_cleared_away(company: Company, with_password: None) -> None:
     secret = await signed_in(company, "ann")
     viewer = await identify(company.database, None, secret)
     assert viewer is not None
@@ -208,8 +204,7 @@ async def test_expired_sessions_end_and_are_cleared_away(company: Company) -> No
     assert sorted(kind.name for (kind,) in kinds) == ["KEY", "SESSION"]
 
 
-async def test_signing_in(company: Company) -> None:
-    await give_password(company, "ann")
+async def test_signing_in(company: Company, with_password: None) -> None:
     database = company.database
 
     assert await sign_in(database, "ann", PASSWORD, LIFETIME) is not None
@@ -220,8 +215,7 @@ async def test_signing_in(company: Company) -> None:
     assert await sign_in(database, "ann", "", LIFETIME) is None
 
 
-async def test_a_new_password_ends_the_other_sessions(company: Company) -> None:
-    await give_password(company, "ann")
+async def test_a_new_password_ends_the_other_sessions(company: Company, with_password: None) -> None:
     here, there = await signed_in(company, "ann"), await signed_in(company, "ann")
     _, key = await company.act("ann", create_key, "script")
     viewer = await identify(company.database, None, here)
@@ -235,8 +229,8 @@ async def test_a_new_password_ends_the_other_sessions(company: Company) -> None:
     assert await sign_in(company.database, "ann", PASSWORD, LIFETIME) is None
 
 
-async def test_no_session_for_a_password_that_changed_meanwhile(company: Company) -> None:
-    old, new = await hash_password(PASSWORD), await hash_password("another horse")
+async def test_no_session_for_a_password_that_changed_meanwhile(company: Company, password_hash: str) -> None:
+    old, new = password_hash, await hash_password("another horse")
     await company.act("owner", update_user, company.id("ann"), UserChanges(password_hash=new))
 
     assert await company.database.transact(open_session, company.id("ann"), old, LIFETIME) is None

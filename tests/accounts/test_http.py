@@ -7,18 +7,16 @@ from starlette.applications import Starlette
 
 from app.accounts.authentication import identify
 from app.accounts.http import routes
-from app.accounts.passwords import hash_password
 from app.accounts.users import UserChanges, update_user
-from tests.accounts.conftest import LIFETIME, Company
+from tests.accounts.conftest import LIFETIME, PASSWORD, Company
 
 JSON = {"content-type": "application/json"}
-RIGHT = {"username": "ann", "password": "correct horse"}
+RIGHT = {"username": "ann", "password": PASSWORD}
 
 
 @pytest.fixture
-async def client(company: Company) -> AsyncIterator[httpx2.AsyncClient]:
-    changes = UserChanges(password_hash=await hash_password(RIGHT["password"]))
-    await company.act("owner", update_user, company.id("ann"), changes)
+async def client(company: Company, password_hash: str) -> AsyncIterator[httpx2.AsyncClient]:
+    await company.act("owner", update_user, company.id("ann"), UserChanges(password_hash=password_hash))
     app = Starlette(routes=routes(lambda _: company.database, LIFETIME))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         yield client

@@ -109,8 +109,9 @@ async def test_a_revoked_key_is_of_no_use_to_whoever_begins_later(company: Compa
         sockets = await still_valid(other_database, [key_id])
         for user in users:
             user.cancel()
-        await asyncio.gather(*users, return_exceptions=True)
+        ends = await asyncio.gather(*users, return_exceptions=True)
 
+        assert {type(end) for end in ends} == {asyncio.CancelledError}
         assert after == [None] * 3
         assert sockets == {}
 
@@ -149,8 +150,10 @@ async def test_nothing_is_left_of_a_user_removed_while_given_things(company: Com
         assert await company.database.transact(left) == []
 
 
-async def test_no_session_outlives_a_change_of_its_password(company: Company, other_database: Database) -> None:
-    hashes = [await hash_password(password) for password in ("correct horse", "another horse")]
+async def test_no_session_outlives_a_change_of_its_password(
+    company: Company, other_database: Database, password_hash: str
+) -> None:
+    hashes = [password_hash, await hash_password("another horse")]
     ann = company.id("ann")
     await company.act("owner", update_user, ann, UserChanges(password_hash=hashes[0]))
 

@@ -7,7 +7,6 @@ from app.accounts.access import OPERATOR, access_clock
 from app.accounts.authentication import sign_in
 from app.accounts.bootstrap import ensure_owner, ensure_workspace
 from app.accounts.credentials import authenticate, create_key
-from app.accounts.passwords import hash_password
 from app.accounts.tables import Credential, Membership, Role, User
 from app.accounts.users import (
     NewUser,
@@ -24,7 +23,7 @@ from app.accounts.viewer import Viewer
 from app.accounts.workspaces import add_member, chosen_workspace, create_workspace, list_workspaces, remove_member
 from app.db import Database, UnitOfWork
 from app.errors import GradbookError
-from tests.accounts.conftest import LIFETIME, Company
+from tests.accounts.conftest import LIFETIME, PASSWORD, Company
 from tests.support.postgres import PostgresServer
 
 
@@ -41,25 +40,23 @@ async def refused(company: Company, who: str, *call: Any) -> tuple[str, str, tup
     return caught.value.code, caught.value.message, caught.value.path
 
 
-async def test_a_removed_user_leaves_a_row_and_nothing_else(company: Company) -> None:
+async def test_a_removed_user_leaves_a_row_and_nothing_else(company: Company, password_hash: str) -> None:
     ann = company.id("ann")
-    await company.act("ann", update_user, ann, UserChanges(password_hash=await hash_password("correct horse")))
+    await company.act("ann", update_user, ann, UserChanges(password_hash=password_hash))
     _, secret = await company.act("ann", create_key, "laptop")
-    session = await sign_in(company.database, "ann", "correct horse", LIFETIME)
+    session = await sign_in(company.database, "ann", PASSWORD, LIFETIME)
     assert session is not None
 
     await company.act("admin", remove_user, ann)
 
-    [(username, password_hash, deleted_at)] = await rows(
-        company, User.username, User.password_hash, User.deleted_at, id=ann
-    )
-    assert (username, password_hash) == (f"deleted-{ann}", None)
+    [(username, stored, deleted_at)] = await rows(company, User.username, User.password_hash, User.deleted_at, id=ann)
+    assert (username, stored) == (f"deleted-{ann}", None)
     assert deleted_at is not None
     assert await rows(company, Credential.id, user_id=ann) == []
     assert await rows(company, Membership.workspace_id, user_id=ann) == []
     assert [await authenticate(company.database, shown) for shown in (secret, session)] == [None, None]
-    assert await sign_in(company.database, "ann", "correct horse", LIFETIME) is None
-    assert await sign_in(company.database, f"deleted-{ann}", "correct horse", LIFETIME) is None
+    assert await sign_in(company.database, "ann", PASSWORD, LIFETIME) is None
+    assert await sign_in(company.database, f"deleted-{ann}", PASSWORD, LIFETIME) is None
 
     again = await company.act("admin", create_user, NewUser("ann", Role.ANNOTATOR, None, (company.workspaces["here"],)))
     assert again != ann, "the username is free, the person is new"
