@@ -1,0 +1,1 @@
+"""Records in and out of files: JSON Lines, a record with its suggestions and responses on each."""

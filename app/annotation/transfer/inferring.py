@@ -1,0 +1,78 @@
+"""A dataset made from a file: its fields are those of the file's records, and it asks for a comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.annotation.checks import invalid, listed
+from app.annotation.datasets import MAX_FIELDS, CreateDatasetInput, FieldInput, QuestionInput
+from app.annotation.questions import TextSettings
+from app.annotation.tables import FieldType
+from app.annotation.transfer.line_format import BadLineError, parse_record
+from app.annotation.transfer.lines import Line
+
+COMMENT = QuestionInput("comment", TextSettings(), title="Comment")
+
+_IMAGE = re.compile(r"data:image/|https?://\S+\.(?:png|jpe?g|gif|webp|svg|avif)$", re.IGNORECASE)
+
+
+def infer_dataset(name: str, workspace_id: int, lines: Iterable[Line]) -> CreateDatasetInput:
+    """A dataset with the fields of all records, none of them required. Bad lines are passed over.
+
+    Raises INVALID_INPUT when there are no fields or too many, or when the records have answers: what they answer only
+    a schema can say.
+    """
+    types: dict[str, FieldType | None] = {}
+    asked: set[str] = set()
+    for line in lines:
+        try:
+            item = parse_record(line)
+        except BadLineError:
+            continue
+        if isinstance(item.record.fields, Mapping):
+            for field, value in item.record.fields.items():
+                types[field] = _merged(types.get(field), _type_of(value))
+        asked |= {str(suggestion.question) for suggestion in item.record.suggestions}
+        asked |= {question for answers in item.answers for question in answers.values or ()}
+        if len(types) > MAX_FIELDS:
+            raise invalid(
+                f"The records have more than {MAX_FIELDS} different fields ({listed(types)}): say by --schema FILE "
+                "which a record has."
+            )
+        if asked - {COMMENT.name}:
+            raise invalid(
+                f"Line {line.number} answers {listed(sorted(asked - {COMMENT.name}))}: say by --schema FILE what the "
+                "dataset asks. Nothing was imported."
+            )
+    if not types:
+        raise invalid('The file has no line with fields, such as {"fields": {"text": "…"}}: no dataset was made.')
+    fields = [FieldInput(field, type_ or FieldType.TEXT, required=False) for field, type_ in types.items()]
+    return CreateDatasetInput(name, fields, [COMMENT], workspace_id)
+
+
+def _type_of(value: Any) -> FieldType | None:
+    """What a value looks like; nothing can be told from null."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return FieldType.IMAGE if _IMAGE.match(value) else FieldType.TEXT
+    if isinstance(value, list) and value and all(_is_message(item) for item in value):
+        return FieldType.CHAT
+    return FieldType.CUSTOM
+
+
+def _is_message(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"role", "content"}
+        and all(isinstance(part, str) for part in value.values())
+    )
+
+
+def _merged(known: FieldType | None, other: FieldType | None) -> FieldType | None:
+    """The type that both are."""
+    if known is None or other is None or known is other:
+        return known or other
+    return FieldType.TEXT if {known, other} == {FieldType.TEXT, FieldType.IMAGE} else FieldType.CUSTOM

@@ -1,0 +1,5 @@
+"""`python -m app.cli` is `gradbook`."""
+
+from app.cli import main
+
+main()

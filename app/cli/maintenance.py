@@ -1,0 +1,67 @@
+"""The commands that look after the database and tell about the server."""
+
+import typer
+
+from app.accounts.bootstrap import ensure_workspace
+from app.annotation.verify import Count, drifted
+from app.cli.output import say, show_table
+from app.cli.session import DatabaseUrl, as_operator, with_database
+from app.db import Database
+from app.settings import describe, load
+
+
+def migrate(database_url: DatabaseUrl = None) -> None:
+    """Make the database, or bring it up to this version.
+
+    An empty database gets the workspace `default`. `gradbook serve` does the same when it starts.
+    """
+    from app.db import migrate as migrations  # noqa: PLC0415 - alembic, which other commands need not wait for
+
+    settings = load(database_url=database_url)
+    migrations.upgrade(settings.database_url)
+    as_operator(database_url, ensure_workspace)
+    say(f"The database is at revision {migrations.current(settings.database_url)}.")
+
+
+def verify(database_url: DatabaseUrl = None) -> None:
+    """Check every status against the responses.
+
+    The responses are counted anew, and each record is printed whose status is not what they make it. Servers may run
+    meanwhile. The exit code is 1 if any record differs.
+    """
+    if with_database(_print_drifted, database_url):
+        raise typer.Exit(1)
+    say("Every status is what its responses make it.")
+
+
+def schema() -> None:
+    """Print the GraphQL schema, as SDL."""
+    from app.schema import sdl  # noqa: PLC0415 - half a second that other commands need not wait for
+
+    say(sdl().rstrip("\n"))
+
+
+def settings(database_url: DatabaseUrl = None) -> None:
+    """List all settings.
+
+    Each with its value, where that came from, and what it is for. A setting is a variable of the environment, or a line
+    NAME=VALUE in the file .env of this folder; passwords are not shown.
+    """
+    loaded = load(database_url=database_url)
+    show_table(["setting", "value", "source", "description"], describe(loaded, database_url=database_url))
+
+
+async def _print_drifted(database: Database) -> int:
+    count = 0
+    async for drift in drifted(database):
+        count += 1
+        name = "" if drift.external_id is None else f" ({drift.external_id!r})"
+        say(
+            f"rec_{drift.record_id}{name} in dst_{drift.dataset_id}: is {_shown(drift.stored)}, "
+            f"should be {_shown(drift.true)}"
+        )
+    return count
+
+
+def _shown(count: Count) -> str:
+    return f"{count.status.name} with {count.submitted} of {count.required}"

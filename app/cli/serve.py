@@ -1,0 +1,135 @@
+"""The command `serve`."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Annotated
+
+import uvicorn
+
+from app import logs
+from app.accounts.access import OPERATOR
+from app.accounts.bootstrap import OWNER, ensure_owner, ensure_workspace
+from app.cli.output import say
+from app.cli.session import setting_option
+from app.db import Database, migrate
+from app.errors import Code, GradbookError
+from app.services import open_book
+from app.settings import Settings, load
+
+_BACKLOG = 2048
+
+
+def serve(
+    host: Annotated[str | None, setting_option("host", metavar="ADDRESS")] = None,
+    port: Annotated[int | None, setting_option("port", metavar="NUMBER")] = None,
+    log_level: Annotated[str | None, setting_option("log_level", metavar="LEVEL")] = None,
+    log_format: Annotated[str | None, setting_option("log_format", metavar="FORMAT")] = None,
+    database_url: Annotated[str | None, setting_option("database_url", metavar="URL")] = None,
+) -> None:
+    """Start the server, and stop it by Ctrl-C.
+
+    It first brings the database up to this version. On the first start it makes the database, the workspace `default`
+    and a user `owner`, whose API key it prints: once, for only a hash is kept. More settings: `gradbook settings`.
+    """
+    settings = load(host=host, port=port, log_level=log_level, log_format=log_format, database_url=database_url)
+    logs.configure(settings.log_level, settings.log_format)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its steps of starting and stopping
+    with _listen(settings) as listener:  # before the database is touched: another server may be using it
+        migrate.upgrade(settings.database_url)
+        asyncio.run(_bootstrap(settings))
+        _run(settings, listener)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A listening socket. Raises CONFLICT or INVALID_INPUT with what to do about it."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise GradbookError(Code.INVALID_INPUT, _unusable(settings.host, error)) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)  # now, not when the application is ready: of two that start at once one is told
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = (
+                f"Port {settings.port} of {settings.host} is in use, perhaps by another Gradbook: stop that, or choose "
+                "another by --port or GRADBOOK_PORT (0 takes a free one)."
+            )
+            raise GradbookError(Code.CONFLICT, message) from None
+        if error.errno == errno.EACCES:
+            message = (
+                f"Listening on {where} is not allowed: ports below 1024 are for the administrator. Try --port 8000."
+            )
+            raise GradbookError(Code.INVALID_INPUT, message) from None
+        raise GradbookError(Code.INVALID_INPUT, _unusable(settings.host, error)) from None
+    return listener
+
+
+def _unusable(host: str, error: OSError) -> str:
+    return (
+        f"The address {host!r} (--host, GRADBOOK_HOST) cannot be listened on: {error.strerror or error}. 127.0.0.1 is "
+        "for this machine alone, 0.0.0.0 for all its networks."
+    )
+
+
+async def _bootstrap(settings: Settings) -> None:
+    async with await open_book(settings) as database:
+        await database.transact(ensure_workspace, viewer=OPERATOR)
+        secret = await _owner(database)
+    if secret is not None:
+        say(f"This is the first start: user {OWNER!r} was made, with this API key. Keep it, it is shown only now.")
+        say(f"\n    {secret}\n")
+
+
+async def _owner(database: Database) -> str | None:
+    return await database.transact(ensure_owner, viewer=OPERATOR)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says where it is when it is ready, and which ends well when it is told to end."""
+
+    address = ""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        say(f"Gradbook is at {self.address}/graphql (Ctrl-C stops it).")
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()  # else it would now die of the signal
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
+    from app.asgi import build_app  # noqa: PLC0415 - takes half a second, when a port in use is told already
+
+    server = _Server(
+        uvicorn.Config(
+            build_app(settings),
+            lifespan="on",
+            loop="uvloop" if find_spec("uvloop") else "asyncio",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,  # each socket would hold two windows of 32 KiB, for messages of some bytes
+            ws_max_size=settings.max_body_bytes,
+            log_config=None,
+            access_log=False,  # the application writes its own, with request ids
+            server_header=False,
+            timeout_graceful_shutdown=settings.graceful_shutdown_seconds,
+        )
+    )
+    host, port = listener.getsockname()[:2]
+    server.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    server.run(sockets=[listener])

@@ -1,0 +1,248 @@
+"""The commands `import` and `export`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+import typer
+
+from app.accounts.access import OPERATOR
+from app.annotation.checks import listed, shown
+from app.annotation.datasets import CreateDatasetInput, create_dataset
+from app.annotation.records import OnConflict, read_shape
+from app.annotation.transfer.exporting import count_records, export_records
+from app.annotation.transfer.importing import BATCH_LINES, BadLine, ImportOptions, Tally, import_records
+from app.annotation.transfer.inferring import infer_dataset
+from app.annotation.transfer.lines import Line, read_lines
+from app.annotation.transfer.places import Place, dataset_names, find_dataset
+from app.cli import lookups
+from app.cli.output import note, say
+from app.cli.progress import Meter
+from app.cli.session import DatabaseUrl, with_database
+from app.db import Database, UnitOfWork
+from app.errors import Code, GradbookError
+
+STDIN = Path("-")
+
+DatasetName = Annotated[str, typer.Option("--dataset", metavar="NAME", help="The dataset's name.")]
+WorkspaceName = Annotated[
+    str | None,
+    typer.Option(
+        "--workspace",
+        metavar="NAME",
+        help="The dataset's workspace. Without it: the one that has such a dataset; for a new one the only workspace, "
+        "or `default`.",
+        show_default=False,
+    ),
+]
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of JSON Lines in UTF-8; - is standard input.")],
+    dataset: DatasetName,
+    workspace: WorkspaceName = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What a new dataset is made of: the input of the mutation createDataset as JSON. Without it the "
+            "fields are those of the records, and there is one question, a comment.",
+            show_default=False,
+        ),
+    ] = None,
+    create_users: Annotated[
+        bool,
+        typer.Option("--create-users", help="Make unknown users whose responses the file has, as annotators."),
+    ] = False,
+    on_conflict: Annotated[
+        Literal["skip", "update", "error"],
+        typer.Option(
+            help="What becomes of a record that the dataset has already: skip leaves the stored one as it is, update "
+            "replaces what the line has, error reports the line as bad.",
+        ),
+    ] = "skip",
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Add the records of a file to a dataset.
+
+    The dataset is made if there is none. A line holds one record:
+
+    \b
+    {"externalId": "a-1", "fields": {"text": "…"}, "metadata": {"year": 1900},
+     "suggestions": [{"question": "tone", "value": "calm", "score": 0.9, "agent": "model-1"}],
+     "responses": [{"user": "ann", "values": {"tone": "calm"}, "status": "SUBMITTED"}]}
+
+    Only `fields` are needed; `external_id` is understood too. Bad lines are reported on standard error with their
+    number and what is wrong, and the others kept; the exit code is 1 if there was one. The same file can be imported
+    again, after a crash for instance: a record is known by its externalId, without one by its fields and metadata.
+    """
+    with _open(file) as opened:
+        job = _Import(opened, str(file), dataset, workspace, create_users, OnConflict[on_conflict.upper()])
+        new = None if schema is None else _read_schema(schema, dataset)
+        tally = with_database(lambda database: job.run(database, new), database_url)
+    if tally.bad:
+        raise typer.Exit(1)
+
+
+def export(
+    dataset: DatasetName,
+    workspace: WorkspaceName = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to write; standard output without. The file is replaced when everything is written, or not at "
+            "all.",
+            show_default=False,
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write the records of a dataset to a file.
+
+    They come with their suggestions and responses, as `gradbook import` reads them, the oldest first. The same records
+    always give the same bytes.
+    """
+
+    async def write(database: Database) -> None:
+        place = await database.transact(_existing, dataset, workspace, viewer=OPERATOR)
+        count = await count_records(database, place.dataset_id)
+        done = 0
+        with _replaced(output) as file, Meter("records", count) as meter:
+            async for lines in export_records(database, place.dataset_id):
+                file.writelines(lines)
+                done += len(lines)
+                meter.update(done, done)
+        note(f"{done:,} record{'' if done == 1 else 's'} in {meter.seconds():.1f} s, {meter.rate(done)}.")
+
+    with_database(write, database_url)
+
+
+class _Import:
+    """One run of `import`."""
+
+    def __init__(
+        self, file: BinaryIO, shown_as: str, dataset: str, workspace: str | None, create_users: bool, on: OnConflict
+    ) -> None:
+        self._file = file
+        self._shown_as = "standard input" if shown_as == "-" else shown_as
+        self._dataset = dataset
+        self._workspace = workspace
+        self._create_users = create_users
+        self._on_conflict = on
+
+    async def run(self, database: Database, new: CreateDatasetInput | None) -> Tally:
+        """Import everything, and say what became of it."""
+        lines = read_lines(self._file)
+        place = await database.transact(find_dataset, self._dataset, self._workspace, viewer=OPERATOR)
+        if place is None:
+            place, lines = await self._make_dataset(database, new, lines)
+        elif new is not None:
+            await database.transact(self._compare, place, new, viewer=OPERATOR)
+        options = ImportOptions(place.dataset_id, place.workspace_id, self._on_conflict, self._create_users)
+        with Meter("lines", _size(self._file)) as meter:
+
+            def report(line: BadLine) -> None:
+                meter.print(f"{self._shown_as}:{line.number}: {line.reason}")
+
+            def advance(tally: Tally) -> None:
+                meter.update(tally.end, tally.lines)
+
+            tally = await import_records(database, lines, options, report, advance)
+        say(
+            f"{self._shown_as} into {self._dataset!r} (dst_{place.dataset_id}): {tally.added:,} added, "
+            f"{tally.updated:,} updated, {tally.skipped:,} there already, {tally.bad:,} bad; {tally.lines:,} lines in "
+            f"{meter.seconds():.1f} s, {meter.rate(tally.lines)}."
+        )
+        return tally
+
+    async def _make_dataset(
+        self, database: Database, new: CreateDatasetInput | None, lines: Iterator[Line]
+    ) -> tuple[Place, Iterator[Line]]:
+        given = None if new is None else new.workspace_id
+        workspace_id = given if given is not None and self._workspace is None else None
+        if workspace_id is None:
+            workspace_id = await database.transact(lookups.workspace_id, self._workspace, viewer=OPERATOR)
+        if new is None:
+            new, lines = self._infer(workspace_id, lines)
+        dataset_id = await database.transact(create_dataset, replace(new, workspace_id=workspace_id), viewer=OPERATOR)
+        note(
+            f"Dataset {self._dataset!r} was made: its records have {listed(field.name for field in new.fields)}, "
+            f"asked is {listed(question.name for question in new.questions)}."
+        )
+        return Place(dataset_id, workspace_id), lines
+
+    def _infer(self, workspace_id: int, lines: Iterator[Line]) -> tuple[CreateDatasetInput, Iterator[Line]]:
+        """From all lines, which are then read again; from the first 1,000 of standard input, which is read once."""
+        if self._file.seekable():
+            new = infer_dataset(self._dataset, workspace_id, lines)
+            self._file.seek(0)
+            return new, read_lines(self._file)
+        first = list(islice(lines, BATCH_LINES))
+        return infer_dataset(self._dataset, workspace_id, first), chain(first, lines)
+
+    def _compare(self, uow: UnitOfWork, place: Place, new: CreateDatasetInput) -> None:
+        shape = read_shape(uow, place.dataset_id)
+        fields = {field.name: (field.type, field.required) for field in new.fields}
+        questions = {question.name: (question.settings, question.required) for question in new.questions}
+        if fields != {name: (field.type, field.required) for name, field in shape.fields.items()} or questions != {
+            name: (question.settings, question.required) for name, question in shape.questions.items()
+        }:
+            note(
+                f"The dataset {self._dataset!r} exists, with other fields or questions than the schema: it keeps its "
+                "own."
+            )
+
+
+def _read_schema(path: Path, dataset: str) -> CreateDatasetInput:
+    from app.cli.schema_file import read_schema_file  # noqa: PLC0415 - GraphQL, which takes half a second to import
+
+    return read_schema_file(path, dataset)
+
+
+def _existing(uow: UnitOfWork, name: str, workspace: str | None) -> Place:
+    if workspace is not None:
+        lookups.workspace_id(uow, workspace)
+    place = find_dataset(uow, name, workspace)
+    if place is None:
+        where = "" if workspace is None else f" in the workspace {workspace!r}"
+        message = f"There is no dataset {shown(name)}{where}; there is {listed(dataset_names(uow))}."
+        raise GradbookError(Code.NOT_FOUND, message)
+    return place
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    if path == STDIN:
+        yield sys.stdin.buffer
+    else:
+        with path.open("rb") as file:
+            yield file
+
+
+def _size(file: BinaryIO) -> int | None:
+    """Bytes in the file, if that is known."""
+    return os.fstat(file.fileno()).st_size if file.seekable() else None
+
+
+@contextmanager
+def _replaced(path: Path | None) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block, complete and on disk, or not at all."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
