@@ -1,0 +1,112 @@
+"""What was measured, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Plan, Spread, Target, ratio
+from bench.scenarios import BARE, OURS, PLAIN, Result
+
+RESULTS = Path(__file__).parent / "results.json"
+
+GOALS = {
+    ("RecordPage", "postgresql", PLAIN): 10.0,
+    ("RecordPage", "postgresql", BARE): 0.5,
+    ("submitResponse", "postgresql", BARE): 0.4,
+    ("submitResponse", "sqlite", BARE): 0.4,
+}
+"""The least ratio that is asked for, by operation, database and the server that ours is compared with."""
+
+
+def table(results: Sequence[Result]) -> str:
+    """The results as a Markdown table."""
+    lines = [
+        "| operation, database | server | req/s | ours / this | p50 ms | p99 ms | server CPU ms | database CPU ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        ours = result.target(OURS)
+        for target in result.targets:
+            compared = "" if target is ours else _ratio(ratio(ours, target), GOALS.get(_goal(result, target)))
+            rounds = target.rounds
+            cells = [
+                f"{result.operation}, {result.database}" if target is ours else "",
+                target.name,
+                _spread(Spread.of(one.requests_per_second for one in rounds)),
+                compared,
+                f"{_median(1000 * one.p50 for one in rounds):.1f}",
+                f"{_median(1000 * one.p99 for one in rounds):.1f}",
+                f"{_median(1000 * one.server_cpu for one in rounds):.2f}",
+                "-" if result.database == "sqlite" else f"{_median(1000 * one.database_cpu for one in rounds):.2f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def missed(results: Sequence[Result]) -> list[str]:
+    """The goals that were not reached."""
+    return [
+        f"{result.operation} on {result.database}: {found:.2f} × the {target.name}, wanted {goal:g} or more"
+        for result in results
+        for target in result.targets
+        if (goal := GOALS.get(_goal(result, target))) is not None
+        and (found := ratio(result.target(OURS), target).median) < goal
+    ]
+
+
+def generator_share(results: Sequence[Result]) -> float:
+    """The greatest part of one core that the load generator took in a round."""
+    return max(one.generator_share for result in results for target in result.targets for one in target.rounds)
+
+
+def write(results: Sequence[Result], plan: Plan, path: Path = RESULTS) -> None:
+    """Write all rounds as JSON."""
+    content: dict[str, Any] = {
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.processor() or platform.machine(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+        },
+        "plan": asdict(plan),
+        "results": [
+            {
+                "operation": result.operation,
+                "database": result.database,
+                "notes": result.notes,
+                "servers": {target.name: [asdict(one) for one in target.rounds] for target in result.targets},
+                "ratios": {
+                    target.name: asdict(ratio(result.target(OURS), target))
+                    for target in result.targets
+                    if target.name != OURS
+                },
+            }
+            for result in results
+        ],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _goal(result: Result, target: Target) -> tuple[str, str, str]:
+    return result.operation, result.database, target.name
+
+
+def _spread(spread: Spread) -> str:
+    return f"**{spread.median:,.0f}** ({spread.least:,.0f}–{spread.greatest:,.0f})"
+
+
+def _ratio(spread: Spread, goal: float | None) -> str:
+    wanted = "" if goal is None else f", ≥ {goal:g} wanted"
+    return f"**{spread.median:.2f}** ({spread.least:.2f}–{spread.greatest:.2f}{wanted})"
+
+
+def _median(values: Any) -> float:
+    return Spread.of(values).median
