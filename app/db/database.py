@@ -17,7 +17,7 @@ from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.postgresql import PostgresBackend
 from app.db.sqlite import SqliteBackend
-from app.db.unit_of_work import Room, UnitOfWork
+from app.db.unit_of_work import Ending, Room, UnitOfWork
 from app.db.url import parse_url, shown
 from app.errors import Code, GradbookError
 
@@ -51,8 +51,10 @@ class Backend(Protocol):
     async def read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement."""
 
-    async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
-        """One attempt at a transaction: its result and the topics to publish."""
+    async def run(
+        self, work: Callable[[UnitOfWork], R], viewer: Any, abandoned: Callable[[Ending[R]], None]
+    ) -> Ending[R]:
+        """One attempt at a transaction. If the caller is cancelled, it goes on, and its ending goes to `abandoned`."""
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether another attempt may succeed."""
@@ -75,7 +77,8 @@ class Database:
         self._backend = backend
         self._ids = room.ids
         self._options = options
-        self._running: set[asyncio.Task[Any]] = set()
+        self._transactions = 0
+        self._idle: asyncio.Event | None = None
         self.on_commit: Callable[[frozenset[str]], None] | None = None
 
     @classmethod
@@ -133,18 +136,23 @@ class Database:
         collision of ids. What it raises rolls everything back. Once begun, the transaction runs to its end even if the
         caller is cancelled. Raises DATABASE_BUSY after the last attempt.
         """
-        task = asyncio.create_task(self._transact(lambda uow: fn(uow, *args), viewer))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        self._transactions += 1
+        try:
+            return await self._transact(lambda uow: fn(uow, *args), viewer)
+        finally:
+            self._transactions -= 1
+            if self._idle is not None and not self._transactions:
+                self._idle.set()
 
     async def _transact(self, work: Callable[[UnitOfWork], R], viewer: Any) -> R:
-        give_up_at = asyncio.get_running_loop().time() + 2 * self._options.busy_timeout
+        give_up_at = 0.0
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                result, topics = await self._backend.run(work, viewer)
+                ending: Ending[R] = await self._backend.run(work, viewer, self._publish)
             except Exception as error:
-                last = attempt == ATTEMPTS or asyncio.get_running_loop().time() > give_up_at
+                now = asyncio.get_running_loop().time()
+                give_up_at = give_up_at or now + self._options.busy_timeout
+                last = attempt == ATTEMPTS or now > give_up_at
                 if self._backend.is_id_collision(error) and not last:
                     self._ids.new_worker()
                 elif not self._backend.is_transient(error):
@@ -154,13 +162,14 @@ class Database:
                         Code.DATABASE_BUSY,
                         f"The database refused {attempt} attempts ({error}); nothing was written, try again.",
                     ) from error
-                await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
             else:
-                self._publish(topics)
-                return result
+                self._publish(ending)
+                return ending.result
+            await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    def _publish(self, topics: frozenset[str]) -> None:
+    def _publish(self, ending: Ending[Any]) -> None:
+        topics = ending.topics
         if topics and self.on_commit is not None:
             try:
                 self.on_commit(topics)
@@ -169,8 +178,9 @@ class Database:
 
     async def close(self) -> None:
         """Let running transactions end, then disconnect."""
-        while self._running:
-            await asyncio.wait(self._running)
+        if self._transactions:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
         await self._backend.close()
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -11,13 +13,14 @@ from sqlalchemy import URL, Connection, Dialect, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import await_, greenlet_spawn
 
+from app.db.call import Call
 from app.db.changes import POSTGRESQL_CHANGE_NUMBER
 from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite import too_slow
-from app.db.unit_of_work import Room, UnitOfWork
+from app.db.unit_of_work import Ending, Room, UnitOfWork
 from app.db.url import shown
 from app.errors import Code, GradbookError
 
@@ -53,39 +56,78 @@ class Reader:
 
 
 class Writer:
-    """A connection that writes, with SQLAlchemy's view of it. SQLAlchemy begins and commits nothing on it: we do."""
+    """A connection that writes, with SQLAlchemy's view of it, and a greenlet that alone uses it.
 
-    __slots__ = ("_core", "core", "info", "raw")
+    In the greenlet synchronous code can wait for the server while other tasks run. It lives as long as the connection:
+    to make one for each transaction costs as much as a statement. SQLAlchemy begins and commits nothing here: we do.
+    """
 
     def __init__(self, core: AsyncConnection, raw: asyncpg.Connection[Any]) -> None:
         assert core.sync_connection is not None
         self._core = core
         self.core: Connection = core.sync_connection
-        self.raw = raw
         self.info = self.core.info  # lets the guard find the unit of work of a connection
+        self.raw = raw
+        self._calls: deque[Call[Any] | None] = deque()
+        self._called: asyncio.Future[None] | None = None
+        self._task = asyncio.create_task(greenlet_spawn(self._serve))
 
     @property
     def is_closed(self) -> bool:
         return bool(self.raw.is_closed()) or self.core.closed or self.core.invalidated
 
+    def call(self, work: Callable[[], R], abandoned: Callable[[R], None]) -> asyncio.Future[R]:
+        """Run `work` in the greenlet, after what was called before: see Call."""
+        call = Call(work, abandoned)
+        self._add(call)
+        return call.future
+
     async def close(self) -> None:
+        """Finish what was called, then end the greenlet and close the connection."""
+        self._add(None)
+        await self._task
         await self._core.close()
+
+    def _add(self, call: Call[Any] | None) -> None:
+        self._calls.append(call)
+        if self._called is not None and not self._called.done():
+            self._called.set_result(None)
+
+    def _serve(self) -> None:
+        while call := await_(self._next_call()):
+            call.run()
+            call.settle()
+            del call  # nothing is kept alive while it waits for the next
+
+    async def _next_call(self) -> Call[Any] | None:
+        while not self._calls:
+            self._called = asyncio.get_running_loop().create_future()
+            await self._called
+        return self._calls.popleft()
 
 
 class PostgresUnitOfWork(UnitOfWork):
-    """A transaction of a writer, in a greenlet: waiting for the server lets other tasks run."""
+    """A transaction of a writer. It begins with the first statement: a function that refuses its input costs nothing."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_raw", "has_begun")
 
     def __init__(self, writer: Writer, room: Room, viewer: Any) -> None:
         super().__init__(writer.core, room, viewer)
         self._raw = writer.raw
+        self.has_begun = False
+
+    def admit(self, sql: str) -> None:
+        super().admit(sql)
+        if not self.has_begun:
+            await_(self._raw.execute("BEGIN"))
+            self.has_begun = True
 
     def _fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in await_only(self._raw.fetch(sql, *params))]
+        return [tuple(row) for row in await_(self._raw.fetch(sql, *params))]
 
     def _take_change(self) -> int:
-        return int(await_only(self._raw.fetchval(f"SELECT {POSTGRESQL_CHANGE_NUMBER}")))
+        [(number,)] = self.fetch(f"SELECT {POSTGRESQL_CHANGE_NUMBER}")
+        return int(number)
 
 
 class PostgresBackend:
@@ -164,49 +206,32 @@ class PostgresBackend:
         finally:
             self._readers.release(reader)
 
-    async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
-        """One attempt at a transaction: begin, work, commit."""
+    async def run(
+        self, work: Callable[[UnitOfWork], R], viewer: Any, abandoned: Callable[[Ending[R]], None]
+    ) -> Ending[R]:
+        """One attempt at a transaction, on a writer of its own."""
         writer = await self._writers.acquire()
         try:
-            outcome = await greenlet_spawn(self._attempt, writer, work, viewer)
-        except Exception as error:
-            if writer.is_closed:
-                raise ConnectionLostError(shown(self._url)) from error
-            raise
-        else:
-            await self._commit(writer.raw)
+            return await writer.call(partial(self._attempt, writer, work, viewer), abandoned)
         finally:
             self._writers.release(writer)
-        return outcome
 
-    def _attempt(self, writer: Writer, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
-        raw = writer.raw
-        await_only(raw.execute("BEGIN"))
+    def _attempt(self, writer: Writer, work: Callable[[UnitOfWork], R], viewer: Any) -> Ending[R]:
         uow = writer.info["uow"] = PostgresUnitOfWork(writer, self._room, viewer)
         try:
             result = work(uow)
             uow.finish()
-        except BaseException:
-            if not raw.is_closed():
-                await_only(raw.execute("ROLLBACK"))
+        except BaseException as error:
+            if writer.is_closed:
+                raise ConnectionLostError(shown(self._url)) from error
+            if uow.has_begun:
+                await_(writer.raw.execute("ROLLBACK"))
             raise
         finally:
             uow.close()
-        return result, uow.topics
-
-    async def _commit(self, raw: asyncpg.Connection[Any]) -> None:
-        try:
-            answer = await raw.execute("COMMIT")
-        except Exception as error:
-            if not raw.is_closed():
-                raise
-            raise GradbookError(
-                Code.INTERNAL,
-                "The connection to the database was lost during the commit: whether the change is stored is not known.",
-            ) from error
-        # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
-        if answer != "COMMIT":
-            raise RuntimeError("Nothing was written: a statement failed, and the function went on without a savepoint.")
+        if uow.has_begun:
+            _commit(writer.raw)
+        return Ending(result, uow.topics)
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when it is tried again."""
@@ -257,6 +282,21 @@ class PostgresBackend:
     async def _open_writer(self) -> Writer:
         core = await self._engine.connect()
         return Writer(core, (await core.get_raw_connection()).driver_connection)
+
+
+def _commit(raw: asyncpg.Connection[Any]) -> None:
+    try:
+        answer = await_(raw.execute("COMMIT"))
+    except Exception as error:
+        if not raw.is_closed():
+            raise
+        raise GradbookError(
+            Code.INTERNAL,
+            "The connection to the database was lost during the commit: whether the change is stored is not known.",
+        ) from error
+    # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
+    if answer != "COMMIT":
+        raise RuntimeError("Nothing was written: a statement failed, and the function went on without a savepoint.")
 
 
 def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:

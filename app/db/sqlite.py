@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import datetime
 import sqlite3
 import threading
@@ -16,12 +15,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Dialect, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from app.db.call import Call, forget
 from app.db.changes import SQLITE_CHANGE_NUMBER, SQLITE_NEXT_CHANGE
 from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite_file import APPLICATION_ID, connect, connect_to_migrate, explained
 from app.db.types import instant_text
-from app.db.unit_of_work import Room, UnitOfWork
+from app.db.unit_of_work import Ending, Room, UnitOfWork
 from app.errors import Code, GradbookError
 
 R = TypeVar("R")
@@ -33,20 +33,20 @@ class ConnectionThread:
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self.raw = connection
         self.is_closed = False
-        self._calls: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Call[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def call(self, work: Callable[[], R]) -> asyncio.Future[R]:
-        """Run `work` on the thread. A future that is cancelled before its turn is not run."""
+    def call(self, work: Callable[[], R], abandoned: Callable[[R], None] = forget) -> asyncio.Future[R]:
+        """Run `work` on the thread, after what was called before: see Call."""
         if self.is_closed:
             raise RuntimeError("The database was closed.")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._calls.put((future, work))
-        return future
+        call = Call(work, abandoned)
+        self._calls.put(call)
+        return call.future
 
     async def close(self) -> None:
-        """Finish what is queued, then close the connection and end the thread."""
+        """Finish what was called, then close the connection and end the thread."""
         if not self.is_closed:
             closed = self.call(self.raw.close)
             self.is_closed = True
@@ -54,30 +54,13 @@ class ConnectionThread:
             await closed
 
     def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            future, work = call
-            if future.cancelled():
-                continue
-            settle: Callable[[], None]
+        while call := self._calls.get():
+            call.run()
             try:
-                settle = partial(_settle, future, work())
-            except BaseException as error:  # noqa: BLE001 - it is the caller's, who awaits the future
-                settle = partial(_fail, future, error)
-            try:
-                future.get_loop().call_soon_threadsafe(settle)
-            except RuntimeError:  # the event loop was closed while we worked: nobody waits any more
+                call.future.get_loop().call_soon_threadsafe(call.settle)
+            except RuntimeError:  # the event loop was closed meanwhile: nobody waits any more
                 return
-            del call, future, work, settle
-
-
-def _settle(future: asyncio.Future[R], result: R) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
+            del call  # nothing is kept alive while it waits for the next
 
 
 class SqliteUnitOfWork(UnitOfWork):
@@ -172,10 +155,11 @@ class SqliteBackend:
         """A number that another process's commit changes, and no commit of the writer. It waits for the writer."""
         return await self._writer.call(partial(data_version, self._writer.raw))
 
-    async def run(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
-        """One attempt at a transaction: begin, work, commit, in one call on the writer thread."""
-        context = contextvars.copy_context()
-        return await self._writer.call(partial(context.run, self._attempt, work, viewer))
+    async def run(
+        self, work: Callable[[UnitOfWork], R], viewer: Any, abandoned: Callable[[Ending[R]], None]
+    ) -> Ending[R]:
+        """One attempt at a transaction, in one call on the writer thread."""
+        return await self._writer.call(partial(self._attempt, work, viewer), abandoned)
 
     def _admit(self, _connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
         self._current.admit(sql)
@@ -183,7 +167,7 @@ class SqliteBackend:
     def _change_number(self) -> int:
         return self._current.change
 
-    def _attempt(self, work: Callable[[UnitOfWork], R], viewer: Any) -> tuple[R, frozenset[str]]:
+    def _attempt(self, work: Callable[[UnitOfWork], R], viewer: Any) -> Ending[R]:
         raw = self._writer.raw
         raw.execute("BEGIN IMMEDIATE")
         uow = self._current = SqliteUnitOfWork(raw, self._core, self._room, viewer)
@@ -196,7 +180,7 @@ class SqliteBackend:
             raise
         finally:
             uow.close()
-        return result, uow.topics
+        return Ending(result, uow.topics)
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when it is tried again."""

@@ -7,13 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.orm import Session
 
 from app.db.guard import Guard
 from app.db.ids import IdGenerator
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class Room:
     ids: IdGenerator
     guard: Guard
     session_class: type[Session] = Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ending(Generic[R]):
+    """What a committed unit of work leaves: the function's result and the topics to publish."""
+
+    result: R
+    topics: frozenset[str]
 
 
 class UnitOfWork(ABC):
