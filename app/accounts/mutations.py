@@ -31,7 +31,7 @@ class UserResponses(enum.Enum):
 class CreateUserInput:
     """Input of createUser."""
 
-    username: str = strawberry.field(description="Unique; letters, digits and . _ - @ +.")
+    username: str = strawberry.field(description="Unique; 1 to 100 printable characters.")
     role: Role = strawberry.field(description="What they may do; not above the viewer's own role.")
     password: str | None = strawberry.field(
         description="For signing in by name; without one only API keys work.", default=None

@@ -5,20 +5,19 @@ from functools import cache
 from typing import Annotated, Any, cast
 
 import strawberry
-from sqlalchemy import Integer, bindparam, func, null, or_, select, true
+from sqlalchemy import bindparam, exists, select
 
 from app.accounts.tables import Role
 from app.annotation import scope, tables
 from app.annotation.topics import dataset_topic
 from app.annotation.types import Progress, Record
-from app.db.changes import settled_horizon
-from app.db.statement import Statement
 from app.db.types import Snowflake
 from app.errors import Code, GradbookError
 from app.graphql.engine import ref, required_viewer
 from app.graphql.entity import part_of
 from app.graphql.operations import Context
 from app.graphql.scalars import decode_id
+from app.live.changes import ChangedRows
 from app.live.cursors import Position, encode_cursor
 from app.live.feeds import Batch, feed
 
@@ -71,53 +70,25 @@ class AnnotationSubscriptions:
 
 async def _changed(context: Context, viewer: Any, dataset_id: int, position: Position | None) -> Batch[RecordChanges]:
     """What changed after a position, in the viewer's scope: one statement."""
-    values = {"dataset_id": dataset_id, **({"viewer_id": viewer.id} if viewer.kind != Role.OWNER.name else {})}
-    if position is not None:
-        values |= {"change": position.change, "id": position.id, "most": MAX_RECORDS + 1}
-    statement = _changes(viewer.kind, position is not None)
-    rows = await context.database.read(*statement.on(context.database.dialect, **values))
-    if not rows:
+    values = {} if viewer.kind == Role.OWNER.name else {"viewer_id": viewer.id}
+    changes = await _changes(viewer.kind).after(
+        context.database, position, MAX_RECORDS, dataset_id=dataset_id, **values
+    )
+    if not changes.visible:
         raise GradbookError(Code.NOT_FOUND, f"There is no dataset dst_{dataset_id} that you can see.", ("datasetId",))
-    horizon, newest = rows[0][:2]
-    found = [(row[2], row[3]) for row in rows if row[2] is not None]
-    more = len(found) > MAX_RECORDS
-    found = found[:MAX_RECORDS]
-    cursor = Position(found[-1][1], found[-1][0]) if more else Position(horizon)
     payload = None
-    if found or position is None:
-        text = encode_cursor(dataset_topic(dataset_id), cursor)
+    if changes.ids or position is None:
         payload = RecordChanges(
-            cursor=text, records=[ref("Record", number) for number, _ in found], progress=ref("Dataset", dataset_id)
+            cursor=encode_cursor(dataset_topic(dataset_id), changes.cursor),
+            records=[ref("Record", number) for number in changes.ids],
+            progress=ref("Dataset", dataset_id),
         )
-    return Batch(payload, cursor, more, unsettled=newest is not None and newest >= horizon)
+    return Batch(payload, changes.cursor, changes.more, changes.unsettled)
 
 
 @cache
-def _changes(kind: str, resumed: bool) -> Statement:
-    """Rows of (horizon, newest change, record id, its change); without a position, or without changes, one row."""
+def _changes(kind: str) -> ChangedRows:
     dataset, record = tables.Dataset.__table__, tables.Record.__table__
-    newest = select(func.max(record.c.changed)).where(record.c.dataset_id == dataset.c.id).scalar_subquery()
-    horizon = settled_horizon()
-    state = select(horizon.label("horizon"), newest.label("newest"))
-    state = state.where(dataset.c.id == bindparam("dataset_id", type_=Snowflake), scope.dataset(dataset, kind))
-    now = state.subquery("now")
-    if not resumed:
-        return Statement(select(now.c.horizon, now.c.newest, null().label("id"), null().label("changed")))
-    change, after = bindparam("change", type_=Snowflake), bindparam("id", type_=Snowflake)
-    rows = (
-        select(record.c.id, record.c.changed)
-        .where(
-            record.c.dataset_id == bindparam("dataset_id", type_=Snowflake),
-            record.c.changed >= change,
-            or_(record.c.changed > change, record.c.id > after),
-            record.c.changed < horizon,
-        )
-        .order_by(record.c.changed, record.c.id)
-        .limit(bindparam("most", type_=Integer))
-        .subquery("found")
-    )
-    return Statement(
-        select(now.c.horizon, now.c.newest, rows.c.id, rows.c.changed)
-        .select_from(now.outerjoin(rows, true()))
-        .order_by(rows.c.changed, rows.c.id)
-    )
+    dataset_id = bindparam("dataset_id", type_=Snowflake)
+    visible = exists(select(1).where(dataset.c.id == dataset_id, scope.dataset(dataset, kind)))
+    return ChangedRows(record, record.c.dataset_id == dataset_id, visible=visible)

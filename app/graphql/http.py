@@ -88,7 +88,7 @@ class GraphQLEndpoint:
             )
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != JSON_TYPE:
-            raise BadRequestError(415, f"The content type is {content_type or 'missing'!r}: send {JSON_TYPE}.")
+            raise BadRequestError(415, f"The content type is {content_type or 'missing'}: send {JSON_TYPE}.")
         try:
             return _request(orjson.loads(await self._body(request)))
         except orjson.JSONDecodeError as error:

@@ -71,8 +71,8 @@ async def test_health_and_request_ids(server: Server) -> None:
                 {"status": "ok"},
                 "abc-1",
             )
-        strange = await client.http.get("/healthz", headers={"x-request-id": "a b\x7f"})
-        assert strange.headers["x-request-id"] != "a b\x7f"
+        strange = await client.http.get("/healthz", headers={"x-request-id": "a b"})
+        assert strange.headers["x-request-id"] != "a b"
 
 
 async def test_signing_in_by_password(server: Server) -> None:
