@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
-from graphql import (
-    DirectiveNode,
-    GraphQLObjectType,
-    VariableNode,
-    Visitor,
-    get_named_type,
-    visit,
-)
-from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
+from graphql import DirectiveNode, VariableNode, Visitor, visit
 
 from app.db.database import Database
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
+from app.graphql.arguments import Binder, Bound
 from app.graphql.attached import splice
 from app.graphql.compiler import Compiler
-from app.graphql.entity import DECLARED, Entity, Many, PartOf
-from app.graphql.paging import CURSOR_SECRET
-from app.graphql.plans import Plan, make_plan
+from app.graphql.entity import Entity, Many
+from app.graphql.filters import padding
+from app.graphql.paging import CURSOR_SECRET, MAX_PAGE
+from app.graphql.plans import Plan, PlanCache, make_plan
+from app.graphql.refs import Place, find_places
+from app.graphql.refs import Ref as Ref
+from app.graphql.refs import ref as ref
 from app.graphql.scalars import decode_id, type_name_words
-from app.graphql.selection import Binder, Bound, Info, Pick, Selections, Template
+from app.graphql.selection import Info, Selections, Template
 from app.graphql.sql import SQL
 
 Fragment = orjson.Fragment
+T = TypeVar("T")
+
+MAX_VARIANTS = 16
+"""Templates kept per compiled field of an operation: one per combination of @skip/@include values."""
 
 
 class Viewer(Protocol):
@@ -46,49 +47,20 @@ class Viewer(Protocol):
 
 
 class Context(Protocol):
-    """What a request carries."""
+    """What a request carries. `templates` belongs to its operation, and is kept with it."""
 
     database: Database
     viewer: Viewer | None
     templates: dict[Any, Any]
 
 
-class Ref:
-    """A row of an entity in a mutation's payload: its JSON is read inside the unit of work, per place in the answer."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A statement of one request: what to execute, and the arguments that it was made from."""
 
-    __slots__ = ("entity", "found", "id")
-
-    def __init__(self, entity: str, id: int) -> None:
-        self.entity = entity
-        self.id = id
-        self.found: dict[tuple[str, ...], Fragment | None] = {}
-
-    def at(self, path: Sequence[str | int]) -> Fragment | None:
-        """The JSON for a place in the answer, None where the viewer sees no such row."""
-        return self.found[_names(path)]
-
-
-def ref(entity: str, id: int | None) -> Any:
-    """A payload's value for a field of an entity type."""
-    return None if id is None else Ref(entity, id)
-
-
-@dataclass(slots=True)
-class _Place:
-    """A field of a payload's selection that stands for a row: the attributes that lead there, and its answer path.
-
-    `part` is the row's field that is wanted, None for the row itself.
-    """
-
-    attributes: tuple[str, ...]
-    path: tuple[str, ...]
-    target: str
-    template: Template
-    part: str | None = None
-
-    def fragment(self, text: str) -> Fragment:
-        """The JSON to answer with, from the JSON of the row."""
-        return Fragment(text if self.part is None else text[len(self.part) + 4 : -1])
+    sql: str
+    parameters: tuple[Any, ...]
+    bound: Bound
 
 
 @dataclass(slots=True)
@@ -98,6 +70,7 @@ class Engine:
     entities: Mapping[str, Entity]
     selections: Selections
     secret: str
+    plans: PlanCache = field(default_factory=PlanCache)
     binder: Binder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,49 +85,45 @@ class Engine:
 
     async def by_ids(self, info: Info, target: str, ids: Sequence[int]) -> dict[int, Fragment]:
         """The rows with these ids that the viewer sees: one statement for all."""
-        template = self._template(info, target)
-        plan, bound, parameters = self._ids_plan(info, target, template, ids, info.path.as_list())
-        rows = await info.context.database.read(plan.sql, parameters)
-        if template.attached:
-            texts = await splice(template, template.picks, bound, [row[1] for row in rows], info.context)
-            return {row[0]: Fragment(text) for row, text in zip(rows, texts, strict=True)}
-        return {row[0]: Fragment(row[1]) for row in rows}
+        if not ids:
+            return {}
+        template = _kept(info, (target, info.path.key), lambda: self.selections.template(info, target))
+        read = self._read_ids(info, target, template, ids, tuple(info.path.as_list()))
+        return {row[0]: Fragment(row[1]) for row in await self._rows(info, template, read)}
 
     async def listing(self, info: Info, declared: Many) -> Fragment:
         """A list without a parent: one statement."""
-        template, pick = self._list_template(info, declared)
-        bound = self.binder.bind(template, info, tuple(info.path.as_list()[:-1]))
-        viewer = required_viewer(info.context)
-        database = info.context.database
-
-        def make() -> Plan:
-            compiler = self._compiler(database.dialect_name, viewer)
-            return make_plan(compiler.connection(pick, bound.shape), compiler.slots, database.dialect)
-
-        plan = template.plans.get((database.dialect_name, viewer.kind, tuple(bound.shape)), make)
-        rows = await database.read(plan.sql, plan.parameters(bound.values, self._named(viewer)))
-        if template.attached:
-            return Fragment((await splice(template, pick.inner, bound, [rows[0][0]], info.context))[0])
-        return Fragment(rows[0][0])
+        template = _kept(info, ("list", info.path.key), lambda: self.selections.list_template(info, declared))
+        read = self._read_list(info, template)
+        [(_, text)] = await self._rows(info, template, read)
+        return Fragment(text)
 
     async def nodes(self, info: Info, ids: Sequence[str]) -> list[Fragment | None]:
         """Rows of any kind by their ids: one statement per kind. What is hidden or missing is None."""
+        if len(ids) > MAX_PAGE:
+            raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(ids)} ids; at most {MAX_PAGE} are allowed.", ("ids",))
         kinds = {entity.prefix: entity for entity in self.entities.values()}
         wanted: dict[str, list[int]] = {}
         places: list[tuple[str, int]] = []
         for index, text in enumerate(ids):
             entity = kinds.get(text.partition("_")[0])
             if entity is None:
-                known = ", ".join(
-                    f"'{prefix}_…' ({type_name_words(kind.name)})" for prefix, kind in sorted(kinds.items())
-                )
-                raise GradbookError(Code.INVALID_ID, f"{text[:40]!r} is no id: ids look like {known}.", (index,))
-            number = decode_id(entity.prefix, text, type_name_words(entity.name), (index,))
+                known = ", ".join(f"'{prefix}_…' ({type_name_words(kinds[prefix].name)})" for prefix in sorted(kinds))
+                raise GradbookError(Code.INVALID_ID, f"{text[:40]!r} is no id: ids look like {known}.", ("ids", index))
+            number = decode_id(entity.prefix, text, type_name_words(entity.name), ("ids", index))
             wanted.setdefault(entity.name, []).append(number)
             places.append((entity.name, number))
         found = await asyncio.gather(*(self.by_ids(info, name, numbers) for name, numbers in wanted.items()))
         by_kind = dict(zip(wanted, found, strict=True))
         return [by_kind[name].get(number) for name, number in places]
+
+    async def _rows(self, info: Info, template: Template, read: Read) -> list[tuple[Any, ...]]:
+        """Rows of (id, JSON)."""
+        rows: list[tuple[Any, ...]] = await info.context.database.read(read.sql, read.parameters)
+        if not template.attached:
+            return rows
+        texts = await splice(template, read.bound, [row[1] for row in rows], info.context)
+        return [(row[0], text) for row, text in zip(rows, texts, strict=True)]
 
     # Payloads
 
@@ -163,105 +132,67 @@ class Engine:
 
         Refs that were loaded before (of what has been deleted since) stay as they are.
         """
-        for place, refs, plan, parameters in self._unread(info, payload):
-            _answer(place, refs, uow.fetch(plan.sql, parameters))
-
-    async def read(self, info: Info, payload: Any) -> None:
-        """As `load` and `attach`, without a transaction: for the events of subscriptions."""
-        for place, refs, plan, parameters in self._unread(info, payload):
-            _answer(place, refs, await info.context.database.read(plan.sql, parameters))
-        await self.attach(info, payload)
-
-    def _unread(self, info: Info, payload: Any) -> Iterator[tuple[_Place, list[Ref], Plan, tuple[Any, ...]]]:
-        for place in self._places(info):
-            refs = [item for item in _refs(payload, place.attributes) if place.path not in item.found]
-            if refs:
-                ids = [item.id for item in refs]
-                plan, _, parameters = self._ids_plan(info, place.target, place.template, ids, list(place.path))
-                yield place, refs, plan, parameters
+        for place, refs, read in self._unread(info, payload):
+            place.answer(refs, uow.fetch(read.sql, read.parameters))
 
     async def attach(self, info: Info, payload: Any) -> None:
         """Completes what SQL could not compute of a payload, after the commit."""
         for place in self._places(info):
-            if not place.template.attached:
-                continue
-            bound = self.binder.bind(place.template, info, place.path)
-            refs = [item for item in _refs(payload, place.attributes) if item.found.get(place.path) is not None]
-            before = [bytes(orjson.dumps(item.found[place.path])) for item in refs]
-            after = await splice(place.template, place.template.picks, bound, before, info.context)
-            for item, text in zip(refs, after, strict=True):
-                item.found[place.path] = Fragment(text)
+            refs = [item for item in place.refs(payload) if item.found.get(place.path) is not None]
+            if place.template.attached and refs:
+                bound = self.binder.bind(place.template, info, place.path)
+                texts = [text for item in refs if (text := item.found[place.path]) is not None]
+                spliced = await splice(place.template, bound, texts, info.context)
+                for item, text in zip(refs, spliced, strict=True):
+                    item.found[place.path] = text
 
-    def _places(self, info: Info) -> list[_Place]:
-        key = ("payload", info.path.key, info.field_name, _flags(info))
-        places: list[_Place] | None = info.context.templates.get(key)
-        if places is None:
-            places = info.context.templates[key] = list(
-                self._find_places(info, get_named_type(info.return_type), info.field_nodes, (), (str(info.path.key),))
-            )
-        return places
+    async def read(self, info: Info, payload: Any) -> None:
+        """As `load` and `attach`, without a transaction: for the events of subscriptions."""
+        for place, refs, read in self._unread(info, payload):
+            place.answer(refs, await info.context.database.read(read.sql, read.parameters))
+        await self.attach(info, payload)
 
-    def _find_places(
-        self, info: Info, type_: Any, nodes: Any, attributes: tuple[str, ...], path: tuple[str, ...]
-    ) -> Iterator[_Place]:
-        fragments = {name: FragmentDetails(definition) for name, definition in info.fragments.items()}
-        details = [FieldDetails(node, None) for node in nodes]
-        collected = collect_subfields(info.schema, fragments, info.variable_values, info.operation, type_, details)
-        for key, group in collected.grouped_field_set.items():
-            found = [detail.node for detail in group]
-            definition = type_.fields.get(found[0].name.value)
-            below = get_named_type(definition.type) if definition is not None else None
-            if not isinstance(below, GraphQLObjectType):
-                continue
-            attribute = definition.extensions["strawberry-definition"].python_name
-            here = (*attributes, attribute), (*path, key)
-            part = definition.extensions["strawberry-definition"].metadata.get(DECLARED)
-            if isinstance(part, PartOf):
-                yield _Place(*here, part.target, self.selections.part_template(info, part, found), part.field)
-            elif below.name in self.entities:
-                yield _Place(*here, below.name, self.selections.template(info, below.name, found))
-            else:
-                yield from self._find_places(info, below, found, *here)
+    def _unread(self, info: Info, payload: Any) -> Iterator[tuple[Place, list[Ref], Read]]:
+        for place in self._places(info):
+            refs = [item for item in place.refs(payload) if place.path not in item.found]
+            if refs:
+                ids = list(dict.fromkeys(item.id for item in refs))
+                yield place, refs, self._read_ids(info, place.target, place.template, ids, place.path)
 
-    # Plans
+    def _places(self, info: Info) -> list[Place]:
+        return _kept(info, ("payload", info.path.key), lambda: find_places(self.selections, info))
 
-    def _template(self, info: Info, target: str) -> Template:
-        key = (target, tuple(info.path.as_list()), _flags(info))
-        template: Template | None = info.context.templates.get(key)
-        if template is None:
-            template = info.context.templates[key] = self.selections.template(info, target)
-        return template
+    # Statements
 
-    def _list_template(self, info: Info, declared: Many) -> tuple[Template, Pick]:
-        key = ("list", tuple(info.path.as_list()), _flags(info))
-        template: Template | None = info.context.templates.get(key)
-        if template is None:
-            template = info.context.templates[key] = self.selections.list_template(info, declared)
-        return template, template.picks[0]
+    def _read_ids(
+        self, info: Info, target: str, template: Template, ids: Sequence[int], path: tuple[str | int, ...]
+    ) -> Read:
+        bound = self.binder.bind(template, info, path)
+        start = len(bound.values)
+        bound.values += [*ids, *padding(ids)]
+        indexes = range(start, len(bound.values))
+        return self._planned(
+            info, template, bound, indexes, lambda made: made.by_ids(self.entities[target], template, indexes)
+        )
 
-    def _ids_plan(
-        self, info: Info, target: str, template: Template, ids: Sequence[int], path: Sequence[str | int]
-    ) -> tuple[Plan, Bound, tuple[Any, ...]]:
-        bound = self.binder.bind(template, info, tuple(path))
+    def _read_list(self, info: Info, template: Template) -> Read:
+        bound = self.binder.bind(template, info, tuple(info.path.as_list()))
+        return self._planned(info, template, bound, None, lambda made: made.connection(template))
+
+    def _planned(
+        self, info: Info, template: Template, bound: Bound, ids: range | None, compile: Callable[[Compiler], Any]
+    ) -> Read:
         viewer = required_viewer(info.context)
-        # Few lengths make few statements: the last id is repeated up to a power of two.
-        length = 1 << (len(ids) - 1).bit_length()
-        values = [*ids, *[ids[-1]] * (length - len(ids)), *bound.values]
         database = info.context.database
 
         def make() -> Plan:
-            compiler = self._compiler(database.dialect_name, viewer)
-            statement = compiler.by_ids(self.entities[target], template.picks, bound.shape, length)
-            return make_plan(statement, compiler.slots, database.dialect)
+            objects = self.selections.objects
+            compiler = Compiler(self.entities, objects, SQL[database.dialect_name], viewer.kind, bound.pages)
+            return make_plan(compile(compiler), compiler.slots, database.dialect)
 
-        plan = template.plans.get((database.dialect_name, viewer.kind, length, tuple(bound.shape)), make)
-        return plan, bound, plan.parameters(values, self._named(viewer))
-
-    def _compiler(self, dialect_name: str, viewer: Viewer) -> Compiler:
-        return Compiler(self.entities, self.selections.objects, SQL[dialect_name], viewer.kind)
-
-    def _named(self, viewer: Viewer) -> dict[str, Any]:
-        return {"viewer_id": viewer.id, CURSOR_SECRET: self.secret}
+        plan = self.plans.get((template, database.dialect_name, viewer.kind, ids, tuple(bound.pages)), make)
+        named = {"viewer_id": viewer.id, CURSOR_SECRET: self.secret}
+        return Read(plan.sql, plan.parameters(bound.values, named), bound)
 
 
 def required_viewer(context: Context) -> Viewer:
@@ -274,46 +205,37 @@ def required_viewer(context: Context) -> Viewer:
     return context.viewer
 
 
+def _kept(info: Info, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+    """What was made of a field's selection before, with the same values of @skip and @include."""
+    templates = info.context.templates
+    variants = templates.setdefault(key, {})
+    flags = _flags(info)
+    made: T | None = variants.get(flags)
+    if made is None:
+        if len(variants) >= MAX_VARIANTS:
+            variants.clear()
+        made = variants[flags] = make()
+    return made
+
+
 def _flags(info: Info) -> tuple[Any, ...]:
-    """The values of the variables that @skip and @include depend on: the only ones that change a selection."""
-    names: tuple[str, ...] | None = info.context.templates.get("flags")
+    """The values of the variables that directives depend on: the only ones that change a selection."""
+    templates = info.context.templates
+    names = templates.get("flags")
     if names is None:
-        names = info.context.templates["flags"] = tuple(_flag_variables(info))
-    return tuple(info.variable_values.coerced.get(name) for name in names)
+        names = templates["flags"] = _flag_variables(info)
+    coerced = info.variable_values.coerced
+    return tuple([coerced.get(name) for name in names])
 
 
-def _flag_variables(info: Info) -> Iterator[str]:
-    found: list[str] = []
+def _flag_variables(info: Info) -> tuple[str, ...]:
+    found: set[str] = set()
 
     class Flags(Visitor):
         def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
-            found.extend(item.value.name.value for item in node.arguments or () if isinstance(item.value, VariableNode))
+            found.update(item.value.name.value for item in node.arguments or () if isinstance(item.value, VariableNode))
 
     visit(info.operation, Flags())
     for fragment in info.fragments.values():
         visit(fragment, Flags())
-    return iter(sorted(set(found)))
-
-
-def _refs(payload: Any, attributes: Sequence[str]) -> Iterator[Ref]:
-    """The refs at an attribute path of a payload, through lists."""
-    if payload is None:
-        return
-    if isinstance(payload, list | tuple):
-        for item in payload:
-            yield from _refs(item, attributes)
-    elif attributes:
-        yield from _refs(getattr(payload, attributes[0]), attributes[1:])
-    else:
-        yield payload
-
-
-def _answer(place: _Place, refs: Sequence[Ref], rows: Sequence[tuple[Any, ...]]) -> None:
-    texts = {row[0]: row[1] for row in rows}
-    for item in refs:
-        text = texts.get(item.id)
-        item.found[place.path] = None if text is None else place.fragment(text)
-
-
-def _names(path: Sequence[str | int]) -> tuple[str, ...]:
-    return tuple(part for part in path if isinstance(part, str))
+    return tuple(sorted(found))

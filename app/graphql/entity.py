@@ -51,6 +51,10 @@ class Column:
         """The column's SQL on the given table or alias; `name` is the declaring field's name."""
         return self.source(rows) if self.source is not None else rows.c[name]
 
+    def may_be_null(self, rows: Rows, name: str) -> bool:
+        """Whether a row may have no value. Of expressions this is not known."""
+        return self.source is not None or bool(getattr(rows.c[name], "nullable", True))
+
 
 @dataclass(frozen=True, slots=True)
 class One:
@@ -107,11 +111,14 @@ class PartOf:
 
 @dataclass(frozen=True, slots=True)
 class JsonPart:
-    """A filter on one key of a JSON column: `where: {answers: {question: "quality", int: {gte: 4}}}`."""
+    """A filter on one key of a JSON column: `where: {answers: {question: "quality", int: {gte: 4}}}`.
+
+    Without an `argument` that names the key, it is a filter on the column's whole value.
+    """
 
     name: str
     column: str
-    argument: str
+    argument: str | None
     description: str
 
 
@@ -143,6 +150,10 @@ class Entity:
     parts: Sequence[JsonPart] = ()
     searchable: bool = False
     search: Callable[[Rows, Any], Condition] | None = None
+
+    def is_within(self, relation: One) -> bool:
+        """Whether a row is visible only if the row that the relation leads to is."""
+        return self.within == Within(relation.target, relation.key)
 
 
 @strawberry.interface(description="Anything with an id that is unique in the whole book.")

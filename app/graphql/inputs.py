@@ -15,7 +15,7 @@ from strawberry.types.field import StrawberryField
 
 from app.db.types import EnumText, JsonText
 from app.graphql.entity import Column, Entity, Many, One, camel
-from app.graphql.filters import OPERATORS, json_columns, kind_of, type_of
+from app.graphql.kinds import OPERATORS, json_columns, kind_of, type_of
 from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE
 
 MEANINGS = {

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, and_, false, func, or_
@@ -18,11 +19,13 @@ from sqlalchemy.types import TypeEngine
 
 from app.db.types import Float, Instant, Snowflake
 from app.errors import Code, GradbookError
-from app.graphql.entity import Column, Entity, Rows
-from app.graphql.filters import JSON_TYPES, Path, json_columns, parse_path, type_of
+from app.graphql.entity import Column, Condition, Entity, Rows
+from app.graphql.filters import Path
+from app.graphql.json_path import form_of, parse_path
+from app.graphql.kinds import JSON_TYPES, json_columns, type_of
 from app.graphql.scalars import parse_instant
-from app.graphql.slots import Shape, Slots
-from app.graphql.sql import Sql, Text, concat, not_null
+from app.graphql.slots import Shape, Slots, put
+from app.graphql.sql import Sql, Text, concat, or_null
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
@@ -35,100 +38,128 @@ SIGNATURE = 16
 """Hex digits of a cursor's signature: 64 bits."""
 
 CURSOR_SECRET = "cursor_secret"
+"""The bind parameter of the secret that signs cursors."""
+
+
+class Page(NamedTuple):
+    """The shape of a list's arguments.
+
+    Numbers are indexes of values: of the page size, of the size and one, of the order's tag, and of the order keys in
+    the cursors (None for a key that has no value).
+    """
+
+    size: int
+    size_and_one: int
+    tag: int
+    where: Shape
+    order: Shape
+    backward: bool
+    after: tuple[int | None, ...] | None
+    before: tuple[int | None, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One order key: its value on a row, its type, its direction, and whether it may be missing."""
+    """One order key on some rows: its value, its name as a column, its type and direction, and whether it may be null."""
 
     value: ColumnElement[Any]
+    label: str
     type_: TypeEngine[Any]
     descending: bool
     nullable: bool
 
-    def order(self, *, backward: bool) -> tuple[ColumnElement[Any], ...]:
+    def order(self, *, backward: bool = False) -> ColumnElement[Any]:
         """What to order by; backward is the exact reverse, missing values first."""
         direction = self.value.desc() if self.descending != backward else self.value.asc()
         if not self.nullable:
-            return (direction,)
-        return (direction.nulls_first() if backward else direction.nulls_last(),)
+            return direction
+        return direction.nulls_first() if backward else direction.nulls_last()
+
+    def on(self, rows: Rows) -> Key:
+        """The same key on rows that have it as a column."""
+        return replace(self, value=rows.c[self.label])
 
 
 def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values: list[Any], path: Path) -> Shape:
-    """The shape of an `orderBy` argument: a tuple of (field or JSON key, descending)."""
+    """The shape of an `orderBy` argument: (field, descending), or (column, form, kind, index of the path, descending).
+
+    What comes after the id orders nothing, and is left out.
+    """
     keys: list[Shape] = []
     for index, item in enumerate(raw or ()):
         here = (*path, index)
+        descending = item["direction"].value == "DESC"
         field: Any = item.get("field")
         json: Any = item.get("json")
         if (field is None) == (json is None):
             raise GradbookError(Code.INVALID_INPUT, "Order by either 'field' or 'json'.", here)
-        descending = item["direction"].value == "DESC"
-        if json is not None:
-            steps = parse_path(json["path"], (*here, "json", "path"))
-            values.append(steps)
-            form = tuple("index" if isinstance(step, int) else "key" for step in steps)
-            keys.append((("json", json_columns(entity)[0], form, json["as"].value), descending))
-        else:
+        if json is None:
             keys.append((field.value, descending))
+        else:
+            steps = parse_path(json["path"], (*here, "json", "path"))
+            column = json_columns(entity)[0]
+            keys.append((column, form_of(steps), json["as"].value, put(values, steps), descending))
     if len(keys) > MAX_KEYS:
         raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(keys)} order keys; at most {MAX_KEYS} are allowed.", path)
-    return tuple(keys)
+    unique = next((i for i, key in enumerate(keys) if len(key) == 2 and _is_id(entity, key[0])), len(keys))
+    return tuple(keys[: unique + 1])
+
+
+def _is_id(entity: Entity, name: str) -> bool:
+    declared = entity.fields[name][1]
+    return isinstance(declared, Column) and declared.id_of == entity.prefix
 
 
 def order_keys(entity: Entity, rows: Rows, shape: Shape, sql: Sql, slots: Slots) -> list[Key]:
-    """The keys of an order on `rows`; the id comes last and makes the order total."""
+    """The keys of an order on a table or alias of the entity's; the id comes last and makes the order total."""
     keys: list[Key] = []
-    for what, descending in shape:
-        if isinstance(what, tuple):
-            _, column, form, kind = what
-            like = tuple(0 if step == "index" else "" for step in form)
-            value = sql.json_value(rows.c[column], slots.take(), slots, like, kind)
-            keys.append(Key(value, JSON_TYPES[kind], descending, nullable=True))
-            continue
-        python_name, declared = entity.fields[what]
-        assert isinstance(declared, Column)
-        value = declared.of(rows, python_name)
-        nullable = declared.source is not None or bool(entity.table.c[python_name].nullable)
-        keys.append(Key(value, value.type, descending, nullable))
-        if declared.id_of == entity.prefix:
-            return keys
-    return [*keys, Key(rows.c.id, Snowflake(), descending=bool(shape) and shape[-1][1], nullable=False)]
+    for what, *json, descending in shape:
+        label = f"o{len(keys)}"
+        if json:
+            form, kind, path = json
+            value = sql.json_value(rows.c[what], form, path, slots, kind)
+            keys.append(Key(value, label, JSON_TYPES[kind], descending, nullable=True))
+        elif not _is_id(entity, what):
+            python_name, declared = entity.fields[what]
+            assert isinstance(declared, Column)
+            value = declared.of(rows, python_name)
+            keys.append(Key(value, label, value.type, descending, declared.may_be_null(entity.table, python_name)))
+    descending = bool(shape) and shape[-1][-1]
+    return [*keys, Key(rows.c.id, "id", Snowflake(), descending, nullable=False)]
 
 
 def key_types(entity: Entity, shape: Shape) -> list[TypeEngine[Any]]:
     """The types of the order's keys, without SQL at hand."""
     types: list[TypeEngine[Any]] = []
-    for what, _ in shape:
-        if isinstance(what, tuple):
-            types.append(JSON_TYPES[what[3]])
-            continue
-        python_name, declared = entity.fields[what]
-        assert isinstance(declared, Column)
-        types.append(type_of(entity, python_name, declared))
-        if declared.id_of == entity.prefix:
-            return types
+    for what, *json, _ in shape:
+        if json:
+            types.append(JSON_TYPES[json[1]])
+        elif not _is_id(entity, what):
+            python_name, declared = entity.fields[what]
+            assert isinstance(declared, Column)
+            types.append(type_of(entity, python_name, declared))
     return [*types, Snowflake()]
 
 
-def order_tag(entity: Entity, shape: Shape, json_paths: Sequence[Any]) -> str:
+def order_tag(entity: Entity, shape: Shape, values: Sequence[Any]) -> str:
     """What a cursor says of the list that it belongs to."""
-    whole = repr((entity.name, shape, list(json_paths))).encode()
-    return hashlib.sha256(whole).hexdigest()[:8]
+    keys = tuple((what, json[1], values[json[2]], down) if json else (what, down) for what, *json, down in shape)
+    return _tag(entity.name, keys)
+
+
+@lru_cache(1_000)
+def _tag(name: str, keys: Shape) -> str:
+    return hashlib.sha256(repr((name, keys)).encode()).hexdigest()[:8]
 
 
 def cursor_sql(tag: ColumnElement[Any], keys: Sequence[Key], sql: Sql, secret: ColumnElement[Any]) -> Text:
     """The cursor of a row as SQL; see `parse_cursor` for its inverse."""
     parts: list[Text | str] = ['["', tag, '"']
     for key in keys:
-        parts += [",", not_null(sql.json(key.value, key.type_))]
+        json = sql.json(key.value, key.type_)
+        parts += [",", or_null(json) if key.nullable else json]
     body = concat(*parts, "]")
-    return concat(sql.hex(body), sign(sql, body, secret))
-
-
-def sign(sql: Sql, body: Text, secret: ColumnElement[Any]) -> Text:
-    """The first digits of the SHA-256 of the secret and the body."""
-    return func.substr(sql.signature(concat(secret, body)), 1, SIGNATURE)
+    return concat(sql.hex(body), func.substr(sql.signature(concat(secret, body)), 1, SIGNATURE))
 
 
 def parse_cursor(text: str, secret: str, tag: str, types: Sequence[TypeEngine[Any]], path: Path) -> list[Any]:
@@ -162,19 +193,22 @@ def _typed(value: Any, type_: TypeEngine[Any]) -> Any:
     return float(value) if value is not None and isinstance(type_, Float) else value
 
 
-def beyond(keys: Sequence[Key], nulls: Sequence[bool], slots: Slots, *, backward: bool) -> ColumnElement[bool]:
-    """The condition for the rows after (or before) a cursor, whose values stand in the next slots.
+def beyond(
+    keys: Sequence[Key], values: Sequence[int | None], slots: Slots, *, backward: bool, inclusive: bool = False
+) -> Condition:
+    """The condition for the rows after (or before) a cursor, whose keys' values have these indexes.
 
-    `nulls` says which of the cursor's keys have no value. The condition on the first key is repeated on its own, since
-    databases look up a range in an index by it, but not by the alternatives.
+    The condition on the first key is repeated on its own, since databases look up a range in an index by it, but not
+    by the alternatives.
     """
-    values = [None if null else slots.take() for null in nulls]
-    branches: list[ColumnElement[bool]] = []
-    equal: list[ColumnElement[bool]] = []
+    branches: list[Condition] = []
+    equal: list[Condition] = []
     for key, index in zip(keys, values, strict=True):
         value = None if index is None else slots.param(index, key.type_)
         branches.append(and_(*equal, _further(key, value, backward=backward)))
         equal.append(key.value.is_(None) if value is None else key.value == value)
+    if inclusive:
+        branches.append(and_(*equal))
     first = keys[0]
     if values[0] is None or (first.nullable and not backward):
         return or_(*branches)
@@ -183,26 +217,11 @@ def beyond(keys: Sequence[Key], nulls: Sequence[bool], slots: Slots, *, backward
     return and_(bound, or_(*branches))
 
 
-def _further(key: Key, value: ColumnElement[Any] | None, *, backward: bool) -> ColumnElement[bool]:
+def _further(key: Key, value: ColumnElement[Any] | None, *, backward: bool) -> Condition:
     if value is None:
         return key.value.is_not(None) if backward else false()
     further = key.value < value if key.descending != backward else key.value > value
     return or_(further, key.value.is_(None)) if key.nullable and not backward else further
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The shape of a list's arguments: filter, order, direction, and which of the cursors' keys are missing.
-
-    `values` is how many values the list has in all.
-    """
-
-    where: Shape
-    order: Shape
-    backward: bool
-    after: tuple[bool, ...] | None
-    before: tuple[bool, ...] | None
-    values: int
 
 
 def page_size(arguments: Mapping[str, Any], path: Path, most: int = MAX_PAGE) -> tuple[int, bool]:

@@ -1,10 +1,11 @@
-"""Plans: compiled statements, kept with the template they were compiled for, and their values per request."""
+"""Plans: compiled statements, and where the values of their placeholders come from per request."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Dialect, Select
@@ -12,8 +13,10 @@ from sqlalchemy import Dialect, Select
 from app.db.statement import Prepared
 from app.graphql.slots import Convert, Slots
 
-MAX_PLANS = 64
-"""Compiled statements per template: one per shape of its arguments and kind of viewer. Some 20 kB each."""
+MAX_PLANS = 2_000
+"""Compiled statements that are kept, of some 20 kB each: one per template, shape of arguments and kind of viewer."""
+
+Source = Callable[[Sequence[Any], Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Plan:
     """SQL text and where the value of each placeholder comes from."""
 
     sql: str
-    sources: tuple[Callable[[Sequence[Any], Mapping[str, Any]], Any], ...]
+    sources: tuple[Source, ...]
 
     def parameters(self, values: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """The driver's parameters for the values of one request; `named` are the viewer's and the server's own."""
@@ -31,7 +34,7 @@ class Plan:
 def make_plan(statement: Select[Any], slots: Slots, dialect: Dialect) -> Plan:
     """Compiles a statement whose varying values stand in `slots`."""
     prepared = Prepared(statement, dialect)
-    sources: list[Callable[[Sequence[Any], Mapping[str, Any]], Any]] = []
+    sources: list[Source] = []
     for name in prepared.names:
         process = prepared.processor(name)
         if name in slots.params:
@@ -44,9 +47,7 @@ def make_plan(statement: Select[Any], slots: Slots, dialect: Dialect) -> Plan:
     return Plan(prepared.sql, tuple(sources))
 
 
-def _from_slot(
-    index: int, convert: Convert | None, process: Convert | None
-) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+def _from_slot(index: int, convert: Convert | None, process: Convert | None) -> Source:
     if convert is None and process is None:
         return lambda values, _: values[index]
     if convert is None:
@@ -56,30 +57,37 @@ def _from_slot(
     return lambda values, _: process(convert(values[index]))
 
 
-def _constant(value: Any) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+def _constant(value: Any) -> Source:
     return lambda _, __: value
 
 
-def _named(name: str, process: Convert | None) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+def _named(name: str, process: Convert | None) -> Source:
     if process is None:
         return lambda _, named: named[name]
     return lambda _, named: process(named[name])
 
 
 class PlanCache:
-    """The most recently used plans."""
+    """The most recently used plans. Payloads are read on SQLite's writer thread, so several threads ask."""
 
     def __init__(self, size: int = MAX_PLANS) -> None:
         self._size = size
         self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._plans)
 
     def get(self, key: Hashable, make: Callable[[], Plan]) -> Plan:
         """The plan for a key, made when it is not there."""
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = make()
+        with self._lock:
+            plan = self._plans.get(key)
+            if plan is not None:
+                self._plans.move_to_end(key)
+                return plan
+        plan = make()
+        with self._lock:
+            self._plans[key] = plan
             if len(self._plans) > self._size:
                 self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
         return plan

@@ -7,6 +7,7 @@ The answer's JSON is built as text by concatenation, the same way on both: `json
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -15,9 +16,9 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Integer,
-    Numeric,
+    Select,
     String,
-    Subquery,
+    and_,
     case,
     cast,
     func,
@@ -25,17 +26,17 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import Text as SqlText
-from sqlalchemy.sql.selectable import CTE, FromClause
+from sqlalchemy.sql.selectable import CTE
 from sqlalchemy.types import TypeEngine
 
 from app.db.types import EnumText, Float, Instant, JsonText, Snowflake
-from app.graphql.slots import Slots
+from app.graphql.json_path import JsonForm, JsonPath
+from app.graphql.slots import Convert, Slots
 
 Text = ColumnElement[str]
-NULL_JSON = literal_column("'null'", SqlText())
 
-JsonPath = tuple[str | int, ...]
-"""Keys of objects and indexes of arrays, from the outside in."""
+JSON_DIGITS = 18
+"""Digits of the longest whole number in JSON that counts as one: what both databases hold exactly."""
 
 
 def literal(text: str) -> Text:
@@ -71,9 +72,14 @@ def as_text(value: ColumnElement[Any]) -> Text:
     return cast(value, SqlText)
 
 
-def not_null(json: Text) -> Text:
+def or_null(json: Text) -> Text:
     """JSON text, `null` where there is none."""
-    return func.coalesce(json, NULL_JSON)
+    return func.coalesce(json, literal("null"))
+
+
+def truth(condition: ColumnElement[bool]) -> Text:
+    """A condition as JSON; unknown is false."""
+    return case((condition, literal("true")), else_=literal("false"))
 
 
 class Sql(Protocol):
@@ -94,19 +100,17 @@ class Sql(Protocol):
     def position(self, text: Text, part: Text) -> ColumnElement[int]:
         """Where the part begins in the text, from 1; 0 where it does not stand."""
 
-    def joined(self, text: Text, rows: CTE, *, backward: bool) -> Text:
-        """The aggregate that joins the texts of a group's rows by commas, in the order of the column `n`."""
+    def joined(self, rows: CTE, texts: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Select[Any]:
+        """One row per `parent`: each of the named text columns of its rows, joined by commas in the given order."""
 
-    def in_order(self, rows: CTE, *, backward: bool) -> FromClause:
-        """What to select from, so that `joined` sees the rows in order."""
-
-    def json_value(self, column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath, kind: str) -> Any:
+    def json_value(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots, kind: str) -> Any:
         """The value at a path of a JSON column if it is of the kind, else NULL.
 
-        Kinds are float (any number), int (a number written without fraction and exponent), text and bool.
+        Kinds are float (any number), int (a number written without fraction and exponent, of at most 18 digits), text
+        and bool. `path` is the index of the path's value.
         """
 
-    def json_is_null(self, column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath) -> Any:
+    def json_is_null(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> Any:
         """Whether there is nothing, or a JSON null, at a path."""
 
 
@@ -137,7 +141,7 @@ class SqliteSql:
             return concat('"', cast(value, SqlText), '"')
         if isinstance(type_, Float | Double):
             return func.float_text(value, type_=SqlText())
-        return case((value.is_not(None), func.json_quote(value, type_=SqlText())))
+        return func.json_quote(value, type_=SqlText())  # of NULL: 'null'
 
     def signature(self, text: Text) -> Text:
         return func.sha256_hex(text, type_=SqlText())
@@ -148,26 +152,29 @@ class SqliteSql:
     def position(self, text: Text, part: Text) -> ColumnElement[int]:
         return func.instr(text, part, type_=Integer())
 
-    def joined(self, text: Text, rows: CTE, *, backward: bool) -> Text:
-        return func.group_concat(text, literal(","), type_=SqlText())
-
-    def in_order(self, rows: CTE, *, backward: bool) -> Subquery:
+    def joined(self, rows: CTE, texts: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Select[Any]:
         # SQLite 3.40 knows no ORDER BY inside an aggregate. It keeps a subquery's order for aggregates that depend on
         # it, and its sorter is stable, so grouping by the parent afterwards keeps the order within a group.
-        n = rows.c.n.desc() if backward else rows.c.n
-        return select(rows).order_by(rows.c.parent, n).subquery()
+        source = select(rows.c.parent, *(rows.c[name] for name in texts)).order_by(rows.c.parent, *order).subquery()
+        columns = [func.group_concat(source.c[name], literal(","), type_=SqlText()).label(name) for name in texts]
+        return select(source.c.parent, *columns).group_by(source.c.parent)
 
-    def json_value(self, column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath, kind: str) -> Any:
+    def json_value(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots, kind: str) -> Any:
         def at() -> ColumnElement[Any]:
             return slots.param(path, String(), _sqlite_path)
 
-        found = func.json_extract(column, at())
-        types = {"int": ("integer",), "float": ("integer", "real"), "text": ("text",), "bool": ("true", "false")}
-        names = [literal(name) for name in types[kind]]
-        typed = cast(found, Double) if kind == "float" else found
-        return case((func.json_type(column, at()).in_(names), typed))
+        found, type_ = func.json_extract(column, at()), func.json_type(column, at())
+        match kind:
+            case "float":
+                return case((type_.in_([literal("integer"), literal("real")]), cast(found, Double)))
+            case "int":
+                most = literal_column("9" * JSON_DIGITS, Snowflake())
+                return case((and_(type_ == literal("integer"), found.between(-most, most)), found))
+            case "text":
+                return case((type_ == literal("text"), found))
+        return case((type_.in_([literal("true"), literal("false")]), found))
 
-    def json_is_null(self, column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath) -> Any:
+    def json_is_null(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> Any:
         kind = func.json_type(column, slots.param(path, String(), _sqlite_path))
         return func.coalesce(kind, literal("null")) == literal("null")
 
@@ -187,10 +194,8 @@ class PostgresSql:
             return concat('"', func.to_char(utc, literal('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), type_=SqlText()), '"')
         if isinstance(type_, Float | Double):
             text = as_text(value)
-            return case(
-                (text.in_([literal("NaN"), literal("Infinity"), literal("-Infinity")]), concat('"', text, '"')),
-                else_=text,
-            )
+            odd = text.in_([literal("NaN"), literal("Infinity"), literal("-Infinity")])
+            return case((odd, concat('"', text, '"')), else_=text)
         return cast(func.to_json(value), SqlText)
 
     def signature(self, text: Text) -> Text:
@@ -202,39 +207,45 @@ class PostgresSql:
     def position(self, text: Text, part: Text) -> ColumnElement[int]:
         return func.strpos(text, part, type_=Integer())
 
-    def joined(self, text: Text, rows: CTE, *, backward: bool) -> Text:
-        order = rows.c.n.desc() if backward else rows.c.n
-        return func.string_agg(text, literal(",")).aggregate_order_by(order)
+    def joined(self, rows: CTE, texts: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Select[Any]:
+        columns = [func.string_agg(rows.c[name], literal(",")).aggregate_order_by(*order).label(name) for name in texts]
+        return select(rows.c.parent, *columns).group_by(rows.c.parent)
 
-    def in_order(self, rows: CTE, *, backward: bool) -> CTE:
-        return rows
+    def json_value(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots, kind: str) -> Any:
+        found = self._at(column, form, path, slots)
+        bare = found.op("#>>", return_type=SqlText())(literal("{}"))
+        type_ = func.json_typeof(found)
+        match kind:
+            case "float":
+                return case((type_ == literal("number"), cast(bare, Double)))
+            case "int":
+                whole = bare.op("~", return_type=Boolean())(literal(f"^-?[0-9]{{1,{JSON_DIGITS}}}$"))
+                return case((and_(type_ == literal("number"), whole), cast(bare, Snowflake)))
+            case "text":
+                return case((type_ == literal("string"), bare.collate("C")))
+        return case((type_ == literal("boolean"), cast(bare, Boolean)))
 
-    def json_value(self, column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath, kind: str) -> Any:
-        found = self._at(column, path, slots, value)
-        names = {"int": "number", "float": "number", "text": "string", "bool": "boolean"}
-        types: dict[str, TypeEngine[Any]] = {"int": Numeric(), "float": Double(), "text": SqlText(), "bool": Boolean()}
-        bare = found.op("#>>", return_type=SqlText())(literal_column("'{}'"))
-        typed = bare.collate("C") if kind == "text" else cast(bare, types[kind])
-        is_kind = func.json_typeof(found) == literal(names[kind])
-        if kind == "int":
-            return case((bare.op("~", return_type=Boolean())(literal("^-?[0-9]+$")) & is_kind, typed))
-        return case((is_kind, typed))
-
-    def json_is_null(self, column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath) -> Any:
-        return func.coalesce(func.json_typeof(self._at(column, path, slots, value)), literal("null")) == literal("null")
+    def json_is_null(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> Any:
+        kind = func.json_typeof(self._at(column, form, path, slots))
+        return func.coalesce(kind, literal("null")) == literal("null")
 
     @staticmethod
-    def _at(column: ColumnElement[Any], path: int, slots: Slots, value: JsonPath) -> ColumnElement[Any]:
+    def _at(column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> ColumnElement[Any]:
         found: ColumnElement[Any] = column
-        for depth, part in enumerate(value):
-            type_: TypeEngine[Any] = Integer() if isinstance(part, int) else SqlText()
-            found = found.op("->", return_type=JsonText())(slots.param(path, type_, itemgetter(depth)))
+        for depth, kind in enumerate(form):
+            type_: TypeEngine[Any] = Integer() if kind is int else SqlText()
+            found = found.op("->", return_type=JsonText())(slots.param(path, type_, _step(depth)))
         return found
 
 
 SQL: dict[str, Sql] = {"sqlite": SqliteSql(), "postgresql": PostgresSql()}
 
 
-def _sqlite_path(path: Sequence[str | int]) -> str:
+def _sqlite_path(path: JsonPath) -> str:
     """`("a", 0)` as SQLite writes it: `$."a"[0]`."""
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f'."{part}"' for part in path)
+
+
+@cache
+def _step(depth: int) -> Convert:
+    return itemgetter(depth)

@@ -1,0 +1,56 @@
+"""Which comparisons a column takes: decided by its SQL type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Boolean, Integer
+from sqlalchemy.types import TypeEngine
+
+from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, Text
+from app.graphql.entity import Column, Entity
+
+EQUALITY = ("eq", "ne", "in", "notIn")
+ORDERED = (*EQUALITY, "gt", "gte", "lt", "lte", "isNull")
+OPERATORS: dict[str, tuple[str, ...]] = {
+    "id": (*EQUALITY, "isNull"),
+    "enum": EQUALITY,
+    "text": (*ORDERED, "contains", "startsWith"),
+    "int": ORDERED,
+    "float": ORDERED,
+    "instant": ORDERED,
+    "bool": ("eq", "ne", "isNull"),
+}
+LIST_OPERATORS = frozenset({"in", "notIn"})
+
+JSON_TYPES: dict[str, TypeEngine[Any]] = {"float": Float(), "int": Snowflake(), "text": Text(), "bool": Boolean()}
+"""The kinds of value inside JSON that can be compared, with the SQL type that each has."""
+
+
+def kind_of(type_: TypeEngine[Any], *, is_id: bool) -> str | None:
+    """The kind of operators that a column of this type takes; None where it takes none."""
+    if is_id:
+        return "id"
+    kinds: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
+        (EnumText, "enum"),
+        (Text, "text"),
+        (Instant, "instant"),
+        (Float, "float"),
+        (Boolean, "bool"),
+        (Integer, "int"),
+    )
+    return next((kind for type_class, kind in kinds if isinstance(type_, type_class)), None)
+
+
+def type_of(entity: Entity, name: str, declared: Column) -> TypeEngine[Any]:
+    """The SQL type of a declared column; `name` is the declaring field's Python name."""
+    return declared.of(entity.table, name).type
+
+
+def json_columns(entity: Entity) -> list[str]:
+    """The names of the entity's filterable JSON columns; `orderBy: {json: ...}` means the first."""
+    return [
+        name
+        for name, declared in entity.fields.values()
+        if isinstance(declared, Column) and declared.filter and isinstance(type_of(entity, name, declared), JsonText)
+    ]
