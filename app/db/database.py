@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from app.db import revisions
 from app.db.guard import Guard, Protection
-from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.postgresql import PostgresBackend
 from app.db.sqlite import SqliteBackend
@@ -97,7 +96,7 @@ class Database:
         those who listen to its events. Raises DATABASE_UNAVAILABLE or DATABASE_MISMATCH with what to do about it.
         """
         parsed = parse_url(url)
-        room = Room(IdGenerator(), Guard(protect, parsed.get_backend_name()), session_class)
+        room = Room(Guard(protect, parsed.get_backend_name()), session_class=session_class)
         backend = make_backend(parsed, options, room)
         await backend.open()
         try:
@@ -160,7 +159,7 @@ class Database:
                 elif last:
                     raise GradbookError(
                         Code.DATABASE_BUSY,
-                        f"The database refused {attempt} attempts ({error}); nothing was written, try again.",
+                        f"Others kept the database locked through {attempt} attempts; nothing was written, try again.",
                     ) from error
             else:
                 self._publish(ending)

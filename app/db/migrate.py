@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from app.db import postgresql, revisions, sqlite
 from app.db.database import make_backend
 from app.db.guard import Guard
-from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.unit_of_work import Room
 from app.db.url import parse_url, shown
@@ -52,7 +51,7 @@ def current(url: str) -> str | None:
     parsed = parse_url(url)
 
     async def read() -> str | None:
-        backend = make_backend(parsed, Options(), Room(IdGenerator(), Guard((), parsed.get_backend_name())))
+        backend = make_backend(parsed, Options(), Room(Guard((), parsed.get_backend_name())))
         await backend.open()
         try:
             return await backend.revision()

@@ -30,6 +30,8 @@ R = TypeVar("R")
 # driver's default limit of 15 KB.
 _CACHED_STATEMENTS = 500
 
+_CONNECT_SECONDS = 10
+
 # Trying again may help: serialization failure, deadlock, no lock in time; and plans that a migration made stale.
 _TRANSIENT = frozenset({"40001", "40P01", "55P03"})
 _STALE = asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError
@@ -107,7 +109,7 @@ class Writer:
 
 
 class PostgresUnitOfWork(UnitOfWork):
-    """A transaction of a writer. It begins with the first statement: a function that refuses its input costs nothing."""
+    """A transaction of a writer. It begins with its first statement, so to refuse input costs nothing."""
 
     __slots__ = ("_raw", "has_begun")
 
@@ -251,7 +253,6 @@ class PostgresBackend:
 
     async def connect(self, name: str = "gradbook", *, read_only: bool = False) -> asyncpg.Connection[Any]:
         """A connection beside the pools; `name` is how pg_stat_activity shows it. Raises DATABASE_UNAVAILABLE."""
-        _, arguments = self._engine.dialect.create_connect_args(self._url)
         settings = {
             "application_name": name,
             "jit": "off",  # compiling a plan costs more than any of our statements
@@ -263,7 +264,8 @@ class PostgresBackend:
         }
         try:
             return await asyncpg.connect(
-                **arguments,
+                _dsn(self._url),
+                timeout=_CONNECT_SECONDS,
                 server_settings=settings,
                 statement_cache_size=_CACHED_STATEMENTS,
                 max_cached_statement_lifetime=0,
@@ -282,6 +284,12 @@ class PostgresBackend:
     async def _open_writer(self) -> Writer:
         core = await self._engine.connect()
         return Writer(core, (await core.get_raw_connection()).driver_connection)
+
+
+def _dsn(url: URL) -> str:
+    # A text, for as such the driver takes all of libpq's parameters; `ssl` is sslmode in a URL of SQLAlchemy's.
+    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items()}
+    return url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
 
 
 def _commit(raw: asyncpg.Connection[Any]) -> None:
@@ -303,7 +311,8 @@ def exclusive(url: URL, lock: int, work: Callable[[Connection], R]) -> R:
     """Run `work` in a transaction that holds the advisory lock, in an event loop of its own: for migrations."""
 
     async def run() -> R:
-        async with create_async_engine(url, poolclass=NullPool).begin() as connection:
+        engine = create_async_engine(url, async_creator=lambda: asyncpg.connect(_dsn(url)), poolclass=NullPool)
+        async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
             return await connection.run_sync(work)
 

@@ -6,7 +6,7 @@ import datetime
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Dialect
@@ -22,8 +22,8 @@ R = TypeVar("R")
 class Room:
     """What the units of work of one database share."""
 
-    ids: IdGenerator
     guard: Guard
+    ids: IdGenerator = field(default_factory=IdGenerator)
     session_class: type[Session] = Session
 
 

@@ -128,6 +128,7 @@ async def test_no_file(tmp_path: Path) -> None:
     [
         ("postgresql://postgres@127.0.0.1:1/x", "x on 127.0.0.1:1 cannot be reached"),
         ("postgresql+asyncpg://postgres:secret@127.0.0.1:{port}/nowhere", 'database "nowhere" does not exist'),
+        ("postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=require", "cannot be reached .*SSL"),
         ("postgresql://nobody_here:secret@127.0.0.1:{port}/postgres", 'role "nobody_here" does not exist'),
     ],
 )
@@ -136,6 +137,14 @@ async def test_no_server_no_database_no_user(postgres: PostgresServer, url: str,
         await Database.open(url.format(port=postgres.port))
     assert raised.value.code == "DATABASE_UNAVAILABLE"
     assert "secret" not in str(raised.value)
+
+
+async def test_parameters_of_libpq_are_understood(postgresql_databases: Databases) -> None:
+    url = await postgresql_databases.create()
+    async with await Database.open(f"{url}?sslmode=disable&application_name=elsewhere") as database:
+        assert await database.read("SELECT 1") == [(1,)]
+        await database.transact(lambda uow: uow.fetch("SELECT 1"))
+    await postgresql_databases.remove(url)
 
 
 async def test_a_lost_connection_is_replaced(postgres: PostgresServer, postgresql_databases: Databases) -> None:
