@@ -1,0 +1,104 @@
+"""How many statements an operation takes does not depend on how much there is: counted by the databases themselves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Book, operation
+from tests.support.postgres import PostgresServer
+
+Count = Callable[[Callable[[], Awaitable[object]]], Awaitable[int]]
+
+
+@contextmanager
+def _traced(connections: list[sqlite3.Connection]) -> Iterator[list[str]]:
+    statements: list[str] = []
+    for raw in connections:
+        raw.set_trace_callback(statements.append)
+    yield statements
+    for raw in connections:
+        raw.set_trace_callback(None)
+
+
+@pytest.fixture
+async def count(book: Book, database_url: str, request: pytest.FixtureRequest) -> Count:
+    """Counts the statements of what is done, but for those that begin and end transactions."""
+    database = book.services.database
+    borders = ("BEGIN", "COMMIT")
+
+    async def on_postgresql(work: Callable[[], Awaitable[object]]) -> int:
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        await postgres.forget_statement_calls()
+        await work()
+        calls = await postgres.statement_calls(database_url.rsplit("/", 1)[1])
+        return sum(number for sql, number in calls.items() if not sql.startswith(borders))
+
+    async def on_sqlite(work: Callable[[], Awaitable[object]]) -> int:
+        readers: Any = database.backend
+        connections: list[sqlite3.Connection] = [await database.transact(lambda uow: uow._raw)]  # type: ignore[attr-defined]
+        connections += [reader.raw for reader in readers._readers._free]
+        with _traced(connections) as statements:
+            await work()
+        # An executed trigger or a statement of a statement shows as a comment.
+        return sum(not sql.startswith((*borders, "--")) for sql in statements)
+
+    return on_postgresql if database.dialect_name == "postgresql" else on_sqlite
+
+
+async def _fill(book: Book, records: int) -> None:
+    """So many records in the dataset `here`, each with the admin's answer."""
+    found = await book.data("admin", "query ($id: ID!) { dataset(id: $id) { progress { total } } }", _dataset(book))
+    more = range(found["dataset"]["progress"]["total"], records)
+    new = [{"externalId": f"more-{n}", "fields": {"text": f"Passage {n}"}} for n in more]
+    added = await book.mutate(
+        "admin", "AddRecords", {"datasetId": book.ids["dataset_here"], "onConflict": "ERROR", "records": new}
+    )
+    answers = [{"recordId": item["record"]["id"], "values": {"quality": 1}} for item in added["results"]]
+    await book.mutate("admin", "SubmitResponses", {"responses": answers})
+
+
+def _dataset(book: Book) -> dict[str, Any]:
+    return {"id": book.ids["dataset_here"]}
+
+
+async def test_a_query_field_is_one_statement_at_any_size(book: Book, count: Count) -> None:
+    variables = {"dataset": book.ids["dataset_here"], "first": 500}
+    for records in (3, 50, 500):
+        await _fill(book, records)
+
+        async def page() -> None:
+            found = await book.data("admin", operation("RecordPage"), variables)
+            assert len(found["dataset"]["records"]["edges"]) == records  # noqa: B023 - called at once
+
+        await page()  # a reader's first connection asks the database what it is
+        assert await count(page) == 1
+
+
+async def test_two_root_fields_are_two_statements_and_nodes_are_one_for_each_kind(book: Book, count: Count) -> None:
+    two = "{ datasets { nodes { id records { nodes { id responses { nodes { id } } } } } } workspaces { totalCount } }"
+    ids = [book.ids[name] for name in ("record_here_0", "record_here_1", "dataset_here", "ann", "ben")]
+    nodes = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
+    for query, variables, statements in ((two, {}, 2), (nodes, {"ids": ids}, 3)):
+        await book.data("owner", query, variables)  # side by side they take two connections, which are there from now on
+        assert await count(lambda: book.data("owner", query, variables)) == statements  # noqa: B023 - called at once
+
+
+@pytest.mark.parametrize("items", [1, 50, 500])
+async def test_a_mutation_reads_once_for_each_field_of_its_payload(book: Book, count: Count, items: int) -> None:
+    await _fill(book, 500)
+    found = await book.data(
+        "ann",
+        "query ($id: ID!, $n: Int) { dataset(id: $id) { records(first: $n) { nodes { id } } } }",
+        {**_dataset(book), "n": items},
+    )
+    answers = [{"recordId": node["id"], "values": {"quality": 2}} for node in found["dataset"]["records"]["nodes"]]
+    bare = "mutation ($input: SubmitResponsesInput!) { submitResponses(input: $input) { submitted } }"
+    writes = await count(lambda: book.data("ann", bare, {"input": {"responses": answers}}))
+    assert writes <= 5
+    whole = await count(lambda: book.mutate("ann", "SubmitResponses", {"responses": answers}))
+    assert whole == writes + 2
