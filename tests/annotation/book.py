@@ -52,6 +52,17 @@ class Book:
 
         return await database.transact(found, viewer=OPERATOR)
 
+    @classmethod
+    def read(cls, database: Database, told: dict[str, Any]) -> "Book":
+        """The book that another process told of."""
+        users = {name: Viewer(user_id, name, Role[role]) for name, (user_id, role) in told["users"].items()}
+        return cls(database, **{**told, "users": users | {"operator": OPERATOR}})
+
+    def tell(self) -> dict[str, Any]:
+        """For another process on the same database; JSON."""
+        users = {name: (viewer.id, viewer.kind) for name, viewer in self.users.items()}
+        return {"workspace": self.workspace, "elsewhere": self.elsewhere, "dataset": self.dataset, "users": users}
+
     async def act(self, who: str, fn: Callable[..., Any], *args: Any) -> Any:
         """Run a domain function as somebody."""
         return await self.database.transact(fn, *args, viewer=self.users[who])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.annotation.checks import shown
 from app.annotation.datasets import (
     CreateDatasetInput,
     FieldInput,
@@ -54,90 +55,94 @@ async def test_records_are_stored_as_given_and_in_their_order(book: Book) -> Non
     assert changed > 0
 
 
-@pytest.mark.parametrize(
-    ("item", "path", "message"),
-    [
-        (RecordInput({}), ("fields", "text"), "text: the field is required"),
-        (RecordInput({"text": None}), ("fields", "text"), "text: the field is required"),
-        (RecordInput({"text": 3}), ("fields", "text"), "text: 3 is not a string"),
-        (RecordInput({"text": "a", "titel": "b"}), ("fields", "titel"), 'no field "titel": the dataset has "text"'),
-        (RecordInput(["text"]), ("fields",), '["text"] is no object of fields'),  # type: ignore[arg-type]
-        (RecordInput({"text": "a\0"}), ("fields", "text"), "NUL"),
-        (RecordInput({"text": "a"}, ""), ("externalId",), '"" has 0 characters: use 1 to 500'),
-        (RecordInput({"text": "a"}, "x" * 501), ("externalId",), "501 characters"),
-        (RecordInput({"text": "a"}, 7), ("externalId",), "7 is not a string"),  # type: ignore[arg-type]
-        (RecordInput({"text": "a"}, metadata=[1]), ("metadata",), "[1] is no object"),  # type: ignore[arg-type]
-        (RecordInput({"text": "a"}, metadata={"a": "b\0c"}), ("metadata",), "holds a NUL character"),
-        (RecordInput({"text": "a"}, metadata={"a": 2**70}), ("metadata",), "cannot be stored as JSON"),
-        (RecordInput({"text": "a"}, metadata={"a": "\ud800"}), ("metadata",), "cannot be stored as JSON"),
-        (RecordInput({"text": "a"}, metadata={"a": "x" * 100_000}), ("metadata",), "at most 100,000 are allowed"),
-        (
-            RecordInput({"text": "a"}, suggestions=[SuggestionInput("mood", 1)]),
-            ("suggestions", 0, "question"),
-            'no question "mood": the dataset asks "topic", "tone"',
-        ),
-        (
-            RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 1), SuggestionInput("tone", 9)]),
-            ("suggestions", 1, "question"),
-            'two suggestions for "tone"',
-        ),
-        (
-            RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 9)]),
-            ("suggestions", 0, "value"),
-            "tone: 9 is not a whole number from 1 to 5",
-        ),
-        (
-            RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 1, float("nan"))]),
-            ("suggestions", 0, "score"),
-            '"NaN" is not a finite number',
-        ),
-        (
-            RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 1, 0.5, "")]),
-            ("suggestions", 0, "agent"),
-            "use 1 to 200",
-        ),
-        (
-            RecordInput({"text": "a"}, responses=[UserAnswers(7, GOOD)]),
-            ("responses", 0, "user"),
-            "There is no user usr_7",
-        ),
-    ],
-)
-async def test_a_bad_record_is_named_and_the_good_ones_are_kept(
-    book: Book, item: RecordInput, path: tuple[Any, ...], message: str
-) -> None:
-    results = await book.add_some([record(0), item, record(2)])
-    assert outcomes(results) == [ADDED, REFUSED, ADDED]
-    (error,) = results[1].errors
-    assert error.path == ("records", 1, *path)
-    assert message in error.message
-    assert await book.rows("SELECT external_id FROM record ORDER BY id") == [("p0",), ("p2",)]
+BAD: list[tuple[RecordInput, tuple[Any, ...], str]] = [
+    (RecordInput({}), ("fields", "text"), "text: the field is required"),
+    (RecordInput({"text": None}), ("fields", "text"), "text: the field is required"),
+    (RecordInput({"text": 3}), ("fields", "text"), "text: 3 is not a string"),
+    (RecordInput({"text": "a", "titel": "b"}), ("fields", "titel"), 'no field "titel": the dataset has "text"'),
+    (RecordInput(["text"]), ("fields",), '["text"] is no object of fields'),  # type: ignore[arg-type]
+    (RecordInput({"text": "a\0"}), ("fields", "text"), "NUL"),
+    (RecordInput({"text": "a"}, ""), ("externalId",), '"" has 0 characters: use 1 to 500'),
+    (RecordInput({"text": "a"}, "x" * 501), ("externalId",), "501 characters"),
+    (RecordInput({"text": "a"}, 7), ("externalId",), "7 is not a string"),  # type: ignore[arg-type]
+    (RecordInput({"text": "a"}, metadata=[1]), ("metadata",), "[1] is no object"),  # type: ignore[arg-type]
+    (RecordInput({"text": "a"}, metadata={"a": "b\0c"}), ("metadata",), "holds a NUL character"),
+    (RecordInput({"text": "a"}, metadata={"a": 2**70}), ("metadata",), "cannot be stored as JSON"),
+    (RecordInput({"text": "a"}, metadata={"a": "\ud800"}), ("metadata",), "cannot be stored as JSON"),
+    (RecordInput({"text": "a"}, metadata={"a": "x" * 100_000}), ("metadata",), "at most 100,000 are allowed"),
+    (
+        RecordInput({"text": "a"}, suggestions=[SuggestionInput("mood", 1)]),
+        ("suggestions", 0, "question"),
+        'no question "mood": the dataset asks "topic", "tone"',
+    ),
+    (
+        RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 1), SuggestionInput("tone", 9)]),
+        ("suggestions", 1, "question"),
+        'two suggestions for "tone"',
+    ),
+    (
+        RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 9)]),
+        ("suggestions", 0, "value"),
+        "tone: 9 is not a whole number from 1 to 5",
+    ),
+    (
+        RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 1, float("nan"))]),
+        ("suggestions", 0, "score"),
+        '"NaN" is not a finite number',
+    ),
+    (
+        RecordInput({"text": "a"}, suggestions=[SuggestionInput("tone", 1, 0.5, "")]),
+        ("suggestions", 0, "agent"),
+        "use 1 to 200",
+    ),
+    (
+        RecordInput({"text": "a"}, responses=[UserAnswers(7, GOOD)]),
+        ("responses", 0, "user"),
+        "There is no user usr_7",
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("type_", "value", "message"),
-    [
-        (FieldType.TEXT, "", None),
-        (FieldType.CHAT, [{"role": "user", "content": "Hi"}], None),
-        (FieldType.CHAT, "Hi", "is not a list of messages"),
-        (FieldType.CHAT, [{"role": "user"}], "Message 0 is"),
-        (FieldType.CHAT, [{"role": "user", "content": "a"}, {"role": "", "content": "b"}], "Message 1:"),
-        (FieldType.CHAT, [{"role": "user", "content": None}], "null is not a string"),
-        (FieldType.IMAGE, "https://example.com/a.png", None),
-        (FieldType.IMAGE, "data:image/png;base64,iVBOR", None),
-        (FieldType.IMAGE, "data:text/html,<script>", "is no image"),
-        (FieldType.IMAGE, "javascript:alert(1)", "is no image"),
-        (FieldType.IMAGE, "https://example.com/" + "a" * 2048, "2,068 characters"),
-        (FieldType.IMAGE, {"url": "x"}, "is not a string"),
-        (FieldType.CUSTOM, {"any": ["thing", 1]}, None),
-        (FieldType.CUSTOM, {"any": ["a\0"]}, "NUL"),
-    ],
-)
-async def test_each_type_of_field_is_checked(book: Book, type_: FieldType, value: Any, message: str | None) -> None:
-    new = CreateDatasetInput("other", [FieldInput("it", type_)], [QuestionInput("q", TextSettings())], book.workspace)
+async def test_a_bad_record_is_named_and_the_good_ones_are_kept(book: Book, subtests: pytest.Subtests) -> None:
+    good = 0
+    for item, path, message in BAD:
+        with subtests.test(path=path, message=message):
+            results = await book.add_some([record(good), item, record(good + 1)])
+            good += 2
+            assert outcomes(results) == [ADDED, REFUSED, ADDED]
+            (error,) = results[1].errors
+            assert error.path == ("records", 1, *path)
+            assert message in error.message
+            assert await book.rows("SELECT count(*) FROM record") == [(good,)]
+
+
+FIELD_VALUES: list[tuple[FieldType, Any, str | None]] = [
+    (FieldType.TEXT, "", None),
+    (FieldType.CHAT, [{"role": "user", "content": "Hi"}], None),
+    (FieldType.CHAT, "Hi", "is not a list of messages"),
+    (FieldType.CHAT, [{"role": "user"}], "Message 0 is"),
+    (FieldType.CHAT, [{"role": "user", "content": "a"}, {"role": "", "content": "b"}], "Message 1:"),
+    (FieldType.CHAT, [{"role": "user", "content": None}], "null is not a string"),
+    (FieldType.IMAGE, "https://example.com/a.png", None),
+    (FieldType.IMAGE, "data:image/png;base64,iVBOR", None),
+    (FieldType.IMAGE, "data:text/html,<script>", "is no image"),
+    (FieldType.IMAGE, "javascript:alert(1)", "is no image"),
+    (FieldType.IMAGE, "https://example.com/" + "a" * 2048, "2,068 characters"),
+    (FieldType.IMAGE, {"url": "x"}, "is not a string"),
+    (FieldType.CUSTOM, {"any": ["thing", 1]}, None),
+    (FieldType.CUSTOM, {"any": ["a\0"]}, "NUL"),
+]
+
+
+async def test_each_type_of_field_is_checked(book: Book, subtests: pytest.Subtests) -> None:
+    fields = [FieldInput(type_.name.lower(), type_, required=False) for type_ in FieldType]
+    new = CreateDatasetInput("other", fields, [QuestionInput("q", TextSettings())], book.workspace)
     dataset_id = await book.act("owner", create_dataset, new)
-    (result,) = await book.act("owner", add_records, AddRecordsInput(dataset_id, [RecordInput({"it": value})]))
-    assert [(message or "") in error.message for error in result.errors] == [True] * bool(message)
+    for type_, value, message in FIELD_VALUES:
+        with subtests.test(type_=type_, value=shown(value)):
+            item = RecordInput({type_.name.lower(): value})
+            (result,) = await book.act("owner", add_records, AddRecordsInput(dataset_id, [item]))
+            assert [(message or "") in error.message for error in result.errors] == [True] * bool(message)
 
 
 async def test_everything_wrong_with_a_record_is_said(book: Book) -> None:

@@ -228,32 +228,34 @@ CHANGES: dict[str, Callable[[UnitOfWork, Record, Response, Dataset], None]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-async def test_what_would_make_a_status_wrong_is_refused_at_the_flush(book: Book, change: str) -> None:
+async def test_what_would_make_a_status_wrong_is_refused_at_the_flush(book: Book, subtests: pytest.Subtests) -> None:
     (record_id,) = await book.add(1)
     await book.submit("ada", record_id)
 
-    def work(uow: UnitOfWork) -> None:
+    def work(uow: UnitOfWork, change: str) -> None:
         session = uow.session
         record, response = session.get_one(Record, record_id), session.scalars(select(Response)).one()
         CHANGES[change](uow, record, response, session.get_one(Dataset, book.dataset))
 
-    with pytest.raises(StatusRuleError, match=f"{change} .* cannot be set to"):
-        await book.database.transact(work)
-    assert await book.drift() == []
+    for change in CHANGES:
+        with subtests.test(change=change):
+            with pytest.raises(StatusRuleError, match=f"{change} .* cannot be set to"):
+                await book.database.transact(work, change)
+            assert await book.drift() == []
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
+async def test_a_new_record_starts_as_the_rule_says(book: Book) -> None:
+    def add(uow: UnitOfWork, wrong: dict[str, Any]) -> None:
+        uow.session.add(new_record(uow, book, **wrong))
+
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"status": RecordStatus.COMPLETED}, "status is RecordStatus.PENDING"),
         ({"submitted_count": 3}, "submitted_count is 0, not 3"),
         ({"required": 5}, "required is 1, not 5"),
-    ],
-)
-async def test_a_new_record_starts_as_the_rule_says(book: Book, wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(StatusRuleError, match=message):
-        await book.database.transact(lambda uow: uow.session.add(new_record(uow, book, **wrong)))
+    ]
+    for wrong, message in cases:
+        with pytest.raises(StatusRuleError, match=message):
+            await book.database.transact(add, wrong)
     await write(book, lambda uow: uow.session.add(new_record(uow, book, required=1, submitted_count=0)))
 
 
@@ -319,15 +321,15 @@ BULK: dict[str, tuple[type[Exception], Callable[[UnitOfWork, Book, int], Any]]] 
 }
 
 
-@pytest.mark.parametrize("name", BULK)
-async def test_what_cannot_be_followed_is_refused(book: Book, name: str) -> None:
+async def test_what_cannot_be_followed_is_refused(book: Book, subtests: pytest.Subtests) -> None:
     (record_id,) = await book.add(1)
     await book.submit("ada", record_id)
-    kind, work = BULK[name]
-    with pytest.raises(kind):
-        await book.database.transact(lambda uow: work(uow, book, record_id))
-    assert await book.state(record_id) == COMPLETED
-    assert await book.drift() == []
+    for name, (kind, work) in BULK.items():
+        with subtests.test(name=name):
+            with pytest.raises(kind):
+                await book.database.transact(work, book, record_id)
+            assert await book.state(record_id) == COMPLETED
+            assert await book.drift() == []
 
 
 async def test_after_a_failed_flush_nothing_is_allowed_that_was_not(book: Book) -> None:
