@@ -84,7 +84,7 @@ async def test_two_root_fields_are_two_statements_and_nodes_are_one_for_each_kin
     ids = [book.ids[name] for name in ("record_here_0", "record_here_1", "dataset_here", "ann", "ben")]
     nodes = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
     for query, variables, statements in ((two, {}, 2), (nodes, {"ids": ids}, 3)):
-        await book.data("owner", query, variables)  # side by side they take two connections, which are there from now on
+        await book.data("owner", query, variables)  # side by side they take two connections: there from now on
         assert await count(lambda: book.data("owner", query, variables)) == statements  # noqa: B023 - called at once
 
 
