@@ -2,7 +2,7 @@
 
 import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from app.accounts import scope, tables
 from app.accounts.tables import Role
@@ -18,11 +18,19 @@ describe_enum(
 )
 
 
+# Written so that the database starts from the parent's memberships, not from all users or workspaces.
+
+
 def _is_member(user: Rows, workspace: Rows) -> Condition:
-    membership = tables.Membership.__table__.alias("member_of")
-    return exists(
-        select(1).where(membership.c.user_id == user.c.id, membership.c.workspace_id == workspace.c.id)
-    ).correlate(user, workspace)
+    membership = tables.Membership.__table__.alias("member")
+    members = select(membership.c.user_id).where(membership.c.workspace_id == workspace.c.id)
+    return user.c.id.in_(members.correlate(workspace))
+
+
+def _is_joined(workspace: Rows, user: Rows) -> Condition:
+    membership = tables.Membership.__table__.alias("joined")
+    joined = select(membership.c.workspace_id).where(membership.c.user_id == user.c.id)
+    return workspace.c.id.in_(joined.correlate(user))
 
 
 @entity("wsp", tables.Workspace, own=scope.workspace)
@@ -48,7 +56,7 @@ class User(Node):
         "Workspace",
         None,
         "The workspaces they belong to, as far as the viewer sees them.",
-        on=lambda workspace, user: _is_member(user, workspace),
+        on=_is_joined,
         paged=False,
         order=("name",),
     )

@@ -16,14 +16,14 @@ from app.graphql.scalars import JSON
 class Progress:
     """Counted over the visible records of a dataset."""
 
-    total: int = over("Records.", lambda record: func.count(record.c.id))
+    total: int = over("Records.", lambda _: func.count())
     completed: int = over(
         "Records with enough submitted responses.",
-        lambda record: func.count(record.c.id).filter(record.c.status == RecordStatus.COMPLETED),
+        lambda record: func.count().filter(record.c.status == RecordStatus.COMPLETED),
     )
     pending: int = over(
         "Records that still need responses.",
-        lambda record: func.count(record.c.id).filter(record.c.status == RecordStatus.PENDING),
+        lambda record: func.count().filter(record.c.status == RecordStatus.PENDING),
     )
 
 
@@ -114,7 +114,7 @@ class Response(Node):
     "sug",
     tables.Suggestion,
     within=Within("Record", "record_id"),
-    parts=(JsonPart("answers", "value", "question", "A condition on the suggested value."),),
+    parts=(JsonPart("value", "value", None, "A condition on the suggested answer."),),
 )
 class Suggestion(Node):
     """What a model would answer to one question about one record."""

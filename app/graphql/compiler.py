@@ -16,7 +16,7 @@ from sqlalchemy.sql.selectable import CTE
 
 from app.db.types import Snowflake
 from app.graphql.attached import MARK
-from app.graphql.entity import Aggregate, Attached, Column, Condition, Entity, Many, One, Rows
+from app.graphql.entity import Aggregate, Attached, Column, Condition, Entity, Many, One, Over, Rows
 from app.graphql.kinds import type_of
 from app.graphql.listing import Listing
 from app.graphql.paging import Page
@@ -31,11 +31,11 @@ from app.graphql.writer import Level, Writer
 class Compiler:
     """Compiles one statement for viewers of one kind on one database.
 
-    `objects` are the columns of aggregated objects by type name; `pages` are the shapes of the template's lists.
+    `objects` are the fields of aggregated objects by type name; `pages` are the shapes of the template's lists.
     """
 
     entities: Mapping[str, Entity]
-    objects: Mapping[str, Mapping[str, Column]]
+    objects: Mapping[str, Mapping[str, Over]]
     sql: Sql
     kind: str
     pages: Sequence[Page]
@@ -123,7 +123,7 @@ class Compiler:
             if inner.name == TYPENAME:
                 parts.append(f'"{inner.type_name}"')
             else:
-                value = columns[inner.name].of(child, inner.name)
+                value = columns[inner.name].source(child)
                 parts.append(or_null(self.sql.json(value, value.type)))
         # A subquery per parent: grouping would sort all rows of the target first.
         below = select(concat(*parts, "}")).where(child.c[declared.key] == ids.c.id, visible)

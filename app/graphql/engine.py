@@ -16,7 +16,7 @@ from app.errors import Code, GradbookError
 from app.graphql.arguments import Binder, Bound
 from app.graphql.attached import splice
 from app.graphql.compiler import Compiler
-from app.graphql.entity import Entity, Many
+from app.graphql.entity import Entity, Many, Over
 from app.graphql.filters import padding
 from app.graphql.paging import CURSOR_SECRET, MAX_PAGE
 from app.graphql.plans import Plan, PlanCache, make_plan
@@ -65,9 +65,10 @@ class Read:
 
 @dataclass(slots=True)
 class Engine:
-    """Reads for one schema. `secret` signs cursors."""
+    """Reads for one schema. `objects` are the fields of aggregated objects by type name; `secret` signs cursors."""
 
     entities: Mapping[str, Entity]
+    objects: Mapping[str, Mapping[str, Over]]
     selections: Selections
     secret: str
     plans: PlanCache = field(default_factory=PlanCache)
@@ -186,8 +187,7 @@ class Engine:
         database = info.context.database
 
         def make() -> Plan:
-            objects = self.selections.objects
-            compiler = Compiler(self.entities, objects, SQL[database.dialect_name], viewer.kind, bound.pages)
+            compiler = Compiler(self.entities, self.objects, SQL[database.dialect_name], viewer.kind, bound.pages)
             return make_plan(compile(compiler), compiler.slots, database.dialect)
 
         plan = self.plans.get((template, database.dialect_name, viewer.kind, ids, tuple(bound.pages)), make)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, Table
@@ -95,10 +95,21 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """A value of an aggregated object: an SQL aggregate over the rows of the target."""
+
+    source: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class Attached:
-    """What SQL cannot compute: loaded in Python once for all parents of the root field, then spliced in."""
+    """What SQL cannot compute: loaded in Python once for all parents of the root field, then spliced in.
+
+    `arguments` are (name, type, description).
+    """
 
     loader: Loader
+    arguments: tuple[tuple[str, Any, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class JsonPart:
     description: str
 
 
-Declaration = Column | One | Many | Aggregate | Attached
+Declaration: TypeAlias = Column | One | Many | Aggregate | Attached
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,18 +238,21 @@ def many(  # noqa: PLR0913 - a declaration, read by its keywords
 
 
 def aggregate(target: str, key: str, description: str) -> Any:
-    """An object whose type's fields are declared by `over(...)`, computed over the visible rows of `target`."""
+    """An object whose type's fields are declared by `over(...)`, computed over the visible rows of `target`.
+
+    Its type is never null: without rows, aggregates are 0 or null.
+    """
     return _declare(description, Aggregate(target, key))
 
 
 def over(description: str, source: Expression) -> Any:
-    """A field of an aggregated object: an SQL aggregate over the rows of the target, which are outer joined."""
-    return _declare(description, Column(source, False, False))
+    """A field of an aggregated object: an SQL aggregate over the rows of the target."""
+    return strawberry.field(description=description, metadata={DECLARED: Over(source)})
 
 
-def attached(description: str, loader: Loader) -> Any:
-    """A field that `loader` computes in Python for all parents at once."""
-    return _declare(description, Attached(loader))
+def attached(description: str, loader: Loader, *arguments: tuple[str, Any, str]) -> Any:
+    """A field that `loader` computes in Python for all parents at once; arguments are (name, type, description)."""
+    return _declare(description, Attached(loader, arguments))
 
 
 def part_of(target: str, field: str, description: str) -> Any:
@@ -290,7 +304,7 @@ def _declared(fields: Sequence[StrawberryField], type_name: str, prefix: str) ->
     for item in fields:
         metadata: Mapping[Any, Any] = item.metadata
         declaration = metadata.get(DECLARED)
-        if declaration is None or item.base_resolver is not None or item.extensions or item.permission_classes:
+        if not isinstance(declaration, Declaration) or not is_bare(item):
             raise TypeError(
                 f"{type_name}.{item.python_name} is read by the engine, which runs no resolver, permission or"
                 " extension: declare it with column(), one(), many(), aggregate() or attached()."
@@ -299,6 +313,11 @@ def _declared(fields: Sequence[StrawberryField], type_name: str, prefix: str) ->
             declaration = Column(declaration.source, declaration.filter, declaration.order, prefix)
         declared[item.graphql_name or camel(item.python_name)] = (item.python_name, declaration)
     return declared
+
+
+def is_bare(item: StrawberryField) -> bool:
+    """Whether nothing of ours would run for the field."""
+    return item.base_resolver is None and not item.extensions and not item.permission_classes
 
 
 def camel(name: str) -> str:

@@ -6,7 +6,7 @@ import datetime
 import enum
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
@@ -14,9 +14,24 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from app.db.types import EnumText, JsonText
-from app.graphql.entity import Column, Entity, Many, One, camel
-from app.graphql.kinds import OPERATORS, json_columns, kind_of, type_of
+from app.graphql.entity import Column, Entity, JsonPart, Many, One
+from app.graphql.kinds import LIST_OPERATORS, OPERATORS, json_columns, kind_of, type_of
 from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE
+
+FILTERS: dict[str, tuple[str, Any]] = {
+    "id": ("IdFilter", strawberry.ID),
+    "text": ("TextFilter", str),
+    "int": ("IntFilter", int),
+    "float": ("FloatFilter", float),
+    "bool": ("BooleanFilter", bool),
+    "instant": ("DateTimeFilter", datetime.datetime),
+}
+JSON_MEANINGS = {
+    "float": "It is a number, and so.",
+    "int": "It is a whole number of at most 18 digits, and so.",
+    "text": "It is a text, and so.",
+    "bool": "It is true or false, and so.",
+}
 
 MEANINGS = {
     "eq": "Equal.",
@@ -115,7 +130,7 @@ class Inputs:
         if "JsonOrder" not in self._filters:
             made = self._bare("JsonOrder", "A value inside a JSON object, to order by.")
             path = "Keys and indexes from the outside in, such as `source.pages[0]`."
-            self._fill(made, [_field("path", str, path), _field("as", JsonKind, "As what to compare.", python="as_")])
+            self._fill(made, [_field("path", str, path), _field("as", JsonKind, "As what to compare.")])
             self._filters["JsonOrder"] = made
         return self._filters["JsonOrder"]
 
@@ -126,7 +141,7 @@ class Inputs:
             if isinstance(declared, Column) and declared.filter:
                 filter_ = self._column_filter(entity, python_name, declared)
             elif isinstance(declared, One):
-                filter_ = self._filter("id", "IdFilter", strawberry.ID)
+                filter_ = self._filter("id")
             elif isinstance(declared, Many) and declared.filter:
                 filter_ = self._related_filter(declared.target)
             if filter_ is not None:
@@ -136,9 +151,9 @@ class Inputs:
         return [
             *members,
             *(_field(part.name, self._part(entity, part) | None, part.description) for part in entity.parts),
-            _field("and", several | None, "All of these hold.", python="and_"),
-            _field("or", several | None, "At least one of these holds.", python="or_"),
-            _field("not", own | None, "This does not hold.", python="not_"),
+            _field("and", several | None, "All of these hold."),
+            _field("or", several | None, "At least one of these holds."),
+            _field("not", own | None, "This does not hold."),
         ]
 
     def _column_filter(self, entity: Entity, python_name: str, declared: Column) -> Any:
@@ -149,60 +164,33 @@ class Inputs:
         if kind == "enum":
             assert isinstance(type_, EnumText)
             return self._filter("enum", f"{type_.members.__name__}Filter", type_.members)
-        names: dict[str, tuple[str, Any]] = {
-            "id": ("IdFilter", strawberry.ID),
-            "text": ("TextFilter", str),
-            "int": ("IntFilter", int),
-            "float": ("FloatFilter", float),
-            "bool": ("BooleanFilter", bool),
-            "instant": ("DateTimeFilter", datetime.datetime),
-        }
-        return None if kind is None else self._filter(kind, *names[kind])
+        return None if kind is None else self._filter(kind)
 
-    def _filter(self, kind: str, name: str, type_: Any) -> Any:
+    def _filter(self, kind: str, name: str = "", type_: Any = None) -> Any:
+        if kind in FILTERS:
+            name, type_ = FILTERS[kind]
         if name not in self._filters:
             made = self._bare(name, "All of the given comparisons must hold.")
             members: list[StrawberryField] = []
+            several: Any = types.GenericAlias(list, type_)
             for operator in OPERATORS[kind]:
-                operand: Any = bool if operator == "isNull" else list[type_] if operator in ("in", "notIn") else type_
-                members.append(_field(operator, operand | None, MEANINGS[operator], python=_python(operator)))
+                operand = bool if operator == "isNull" else several if operator in LIST_OPERATORS else type_
+                members.append(_field(operator, operand | None, MEANINGS[operator]))
             self._fill(made, members)
             self._filters[name] = made
         return self._filters[name]
 
-    def _json_filter(self, name: str, argument: str, description: str) -> Any:
+    def _json_filter(self, name: str, argument: str | None, description: str) -> Any:
         if name not in self._filters:
             made = self._bare(name, "A condition on a value inside JSON. A value of another kind counts as missing.")
-            self._fill(
-                made,
-                [
-                    _field(argument, str, description),
-                    _field(
-                        "float",
-                        self._filter("float", "FloatFilter", float) | None,
-                        "It is a number, and so.",
-                        python="float_",
-                    ),
-                    _field(
-                        "int",
-                        self._filter("int", "IntFilter", int) | None,
-                        "It is a whole number, and so.",
-                        python="int_",
-                    ),
-                    _field("text", self._filter("text", "TextFilter", str) | None, "It is a text, and so."),
-                    _field(
-                        "bool",
-                        self._filter("bool", "BooleanFilter", bool) | None,
-                        "It is true or false.",
-                        python="bool_",
-                    ),
-                    _field("isNull", bool | None, "Whether nothing, or null, stands there.", python="is_null"),
-                ],
-            )
+            members = [] if argument is None else [_field(argument, str, description)]
+            members += [_field(kind, self._filter(kind) | None, text) for kind, text in JSON_MEANINGS.items()]
+            members.append(_field("isNull", bool | None, "Whether nothing, or null, stands there."))
+            self._fill(made, members)
             self._filters[name] = made
         return self._filters[name]
 
-    def _part(self, entity: Entity, part: Any) -> Any:
+    def _part(self, entity: Entity, part: JsonPart) -> Any:
         name = f"{entity.name}{part.name[0].upper()}{part.name[1:]}Filter"
         return self._json_filter(name, part.argument, f"The name of the {part.argument}.")
 
@@ -230,20 +218,14 @@ class Inputs:
         made.__strawberry_definition__.fields.extend(members)
 
 
-def _field(
-    name: str, type_: Any, description: str, *, python: str | None = None, default: Any = strawberry.UNSET
-) -> StrawberryField:
+def _field(name: str, type_: Any, description: str, *, default: Any = strawberry.UNSET) -> StrawberryField:
     return StrawberryField(
-        python_name=python or name,
+        python_name=name,
         graphql_name=name,
         type_annotation=StrawberryAnnotation(type_),
         description=description,
         default=default,
     )
-
-
-def _python(operator: str) -> str:
-    return {"in": "in_", "notIn": "not_in", "startsWith": "starts_with", "isNull": "is_null"}.get(operator, operator)
 
 
 def _upper(name: str) -> str:
@@ -252,6 +234,3 @@ def _upper(name: str) -> str:
 
 def _where_words(name: str) -> str:
     return f"A condition on {name} items. All members given must hold; combine with `and`, `or` and `not`."
-
-
-__all__ = ["Annotated", "Direction", "Inputs", "JsonKind", "camel"]

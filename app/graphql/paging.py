@@ -60,7 +60,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One order key on some rows: its value, its name as a column, its type and direction, and whether it may be null."""
+    """One order key on some rows: its value, its name as a column, type and direction, and whether it may be null."""
 
     value: ColumnElement[Any]
     label: str

@@ -25,8 +25,9 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
+from app.graphql.contract import check_entities, check_types
 from app.graphql.engine import Engine, required_viewer
-from app.graphql.entity import DECLARED, Aggregate, Attached, Column, Entity, Many, One, camel
+from app.graphql.entity import DECLARED, Aggregate, Attached, Entity, Many, Over, camel, is_bare
 from app.graphql.inputs import Inputs
 from app.graphql.scalars import SCALARS, decode_id, type_name_words
 from app.graphql.selection import Info, Selections
@@ -97,15 +98,19 @@ def build(
     """The schema of these root types over these entities. Raises TypeError for what the engine could not read."""
     types = list(entities)
     declared: dict[str, Entity] = {cls.__entity__.name: cls.__entity__ for cls in types}  # type: ignore[attr-defined]
+    check_entities(declared)
     inputs = Inputs(declared)
-    objects: dict[str, Mapping[str, Column]] = {}
+    objects: dict[str, Mapping[str, Over]] = {}
     for cls in types:
         for item in _fields(cls):
             _prepare(item, declared, inputs, objects)
     for item in _fields(query):
         declaration = item.metadata.get(DECLARED)
         if isinstance(declaration, Root):
-            item.arguments = _arguments(declaration, declared, inputs)
+            listing = declaration.listing
+            item.arguments = (
+                _arguments(declaration.arguments) if listing is None else inputs.arguments(declared[listing.target])
+            )
     schema = strawberry.Schema(
         query=query,
         mutation=mutation,
@@ -114,7 +119,8 @@ def build(
         config=StrawberryConfig(scalar_map=dict(SCALARS)),
     )
     core: GraphQLSchema = schema._schema
-    engine = Engine(declared, Selections(core, declared, objects), secret)
+    check_types(core, declared, objects)
+    engine = Engine(declared, objects, Selections(core, declared), secret)
     _resolve_roots(core, query, engine)
     _literal_defaults(core)
     _describe_inputs(core)
@@ -148,31 +154,38 @@ def _fields(cls: type) -> list[StrawberryField]:
 
 
 def _prepare(
-    item: StrawberryField, entities: Mapping[str, Entity], inputs: Inputs, objects: dict[str, Mapping[str, Column]]
+    item: StrawberryField, entities: Mapping[str, Entity], inputs: Inputs, objects: dict[str, Mapping[str, Over]]
 ) -> None:
-    """Gives a list its arguments, notes an aggregated object's fields, and checks that targets exist."""
+    """Gives a field its arguments, and notes an aggregated object's fields."""
     declaration = item.metadata[DECLARED]
-    if isinstance(declaration, One | Many | Aggregate) and declaration.target not in entities:
-        raise TypeError(f"{item.python_name} points to '{declaration.target}', which is no entity of this schema.")
     if isinstance(declaration, Many) and declaration.paged:
         item.arguments = inputs.arguments(entities[declaration.target])
+    elif isinstance(declaration, Attached):
+        item.arguments = _arguments(declaration.arguments)
     elif isinstance(declaration, Aggregate):
         cls: Any = item.type
-        fields: dict[str, Column] = {}
-        for inner in _fields(cls):
-            column = inner.metadata.get(DECLARED)
-            if not isinstance(column, Column) or column.source is None or inner.base_resolver is not None:
-                raise TypeError(f"{cls.__name__}.{inner.python_name} is aggregated: declare it with over().")
-            fields[camel(inner.python_name)] = column
-        objects[cls.__strawberry_definition__.name] = fields
+        if not hasattr(cls, "__strawberry_definition__"):
+            raise TypeError(f"{item.python_name} is aggregated: its type is an object, never null, not {cls}.")
+        objects[cls.__strawberry_definition__.name] = _aggregated(cls)
 
 
-def _arguments(declaration: Root, entities: Mapping[str, Entity], inputs: Inputs) -> list[StrawberryArgument]:
-    if declaration.listing is not None:
-        return inputs.arguments(entities[declaration.listing.target])
+def _aggregated(cls: type) -> Mapping[str, Over]:
+    fields: dict[str, Over] = {}
+    for item in _fields(cls):
+        declaration = item.metadata.get(DECLARED)
+        if not isinstance(declaration, Over) or not is_bare(item):
+            raise TypeError(
+                f"{cls.__name__}.{item.python_name} is aggregated, where no resolver, permission or extension runs:"
+                " declare it with over()."
+            )
+        fields[item.graphql_name or camel(item.python_name)] = declaration
+    return fields
+
+
+def _arguments(arguments: Iterable[tuple[str, Any, str]]) -> list[StrawberryArgument]:
     return [
         StrawberryArgument(name, name, StrawberryAnnotation(type_), description=description)
-        for name, type_, description in declaration.arguments
+        for name, type_, description in arguments
     ]
 
 

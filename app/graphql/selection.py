@@ -21,7 +21,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 
-from app.graphql.entity import Attached, Column, Declaration, Entity, Many, PartOf
+from app.graphql.entity import Attached, Declaration, Entity, Many, PartOf
 
 Info = GraphQLResolveInfo[Any]
 Names = tuple[str, ...]
@@ -41,8 +41,7 @@ class Call(NamedTuple):
 class Pick:
     """One field of a selection: the key of the answer, the field's name and type, and what is picked below.
 
-    The fields of connections, edges and loaded objects have no declaration, and neither has `__typename`, whose type is
-    the one to name. `place` is the index of a list in `Template.lists`, of an attached field in `Template.attached`.
+    Only the fields of entities have a declaration. `__typename` has none, and its type is the one to name. `place` is the index of a list in `Template.lists`, of an attached field in `Template.attached`.
     """
 
     key: str
@@ -69,11 +68,10 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Selections:
-    """Makes templates for one schema. `objects` are the types whose fields are computed by `over(...)`."""
+    """Makes templates for one schema."""
 
     schema: GraphQLSchema
     entities: Mapping[str, Entity]
-    objects: Mapping[str, Mapping[str, Column]]
 
     def template(self, info: Info, type_name: str, nodes: Sequence[FieldNode] | None = None) -> Template:
         """The template of a field whose (runtime) type is `type_name`; `nodes` are its AST nodes."""
@@ -97,10 +95,8 @@ class Selections:
         return type_
 
     def declaration(self, type_name: str, name: str) -> Declaration | None:
-        """The declaration of an entity's or an aggregated object's field."""
-        if type_name in self.entities:
-            return self.entities[type_name].fields[name][1]
-        return self.objects.get(type_name, {}).get(name)
+        """The declaration of an entity's field; None where another type has it."""
+        return self.entities[type_name].fields[name][1] if type_name in self.entities else None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -124,8 +124,8 @@ class _Connection:
         self._viewer: Viewer | None = None
         self._initialised = False
         self._acknowledged = False
-        self._operations: dict[str, _Operation] = {}  # those whose messages the client still expects
-        self._running: set[asyncio.Task[None]] = set()
+        self._operations: dict[str, _Operation] = {}  # those whose messages the client expects
+        self._running: set[_Operation] = set()
         self._attendant: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._heard = asyncio.Event()
@@ -139,8 +139,8 @@ class _Connection:
         try:
             with self._watched:
                 closing = await self._listen()
-            self._operations, left = {}, self._operations
-            for operation in left.values():
+            self._operations = {}
+            for operation in self._running:
                 self._leave(operation)
             if self._attendant is not None:
                 self._attendant.cancel()
@@ -153,7 +153,8 @@ class _Connection:
                 task.cancel()
 
     def _tasks(self) -> set[asyncio.Task[None]]:
-        return self._running if self._attendant is None else {self._attendant, *self._running}
+        tasks = {operation.task for operation in self._running}
+        return tasks if self._attendant is None else {self._attendant, *tasks}
 
     # Listening
 
@@ -250,12 +251,11 @@ class _Connection:
         except Exception as error:  # noqa: BLE001 - it is logged, and told as far as the client may know
             await self._send(frames.error(id, [_shown(error)]))
         else:
-            self._operations[id] = operation = _Operation(id, prepared, cuttable=not _writes(prepared))
-            operation.task = self._start(self._run(operation))
+            self._start(_Operation(id, prepared, cuttable=not _writes(prepared)))
 
     async def _make_room(self) -> None:
         limit = self._limits.max_operations
-        while len(self._running) >= limit and (ending := [task for task in self._running if task.cancelling()]):
+        while len(self._running) >= limit and (ending := [task for task in self._tasks() if task.cancelling()]):
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         if len(self._running) >= limit:
             raise GradbookError(
@@ -263,11 +263,11 @@ class _Connection:
                 f"This connection runs {limit} operations already: complete one of them, or open another connection.",
             )
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name="socket operation")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
+    def _start(self, operation: _Operation) -> None:
+        operation.task = asyncio.create_task(self._run(operation), name="socket operation")
+        operation.task.add_done_callback(lambda _: self._running.discard(operation))
+        self._running.add(operation)
+        self._operations[operation.id] = operation
 
     def _leave(self, operation: _Operation) -> None:
         """Nobody listens to it any more. Its reads end now; what writes goes on, and its answer is dropped."""
