@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from app.graphql import socket as door
 from tests.graphql_socket.client import Client, connected, until
 from tests.graphql_socket.service import Deeds, Server, config, socket
 
@@ -27,13 +28,20 @@ async def test_a_socket_ends_with_its_credential(url: str, deeds: Deeds) -> None
         assert await other.is_well()
 
 
-async def test_a_socket_that_does_not_read_ends_with_its_credential_too(url: str, deeds: Deeds) -> None:
-    async with connected(url, slow=True) as client:
+@pytest.mark.parametrize("query", ["subscription { silence }", "mutation { write(value: 1) }", "{ forever }"])
+async def test_a_socket_that_does_not_read_ends_with_its_credential_too(
+    deeds: Deeds, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_CLOSE_SECONDS", 0.1)
+    async with Server(config(socket(deeds))) as server, connected(server.url, slow=True) as client:
         await client.init(name="deaf")
-        await client.subscribe("1", "subscription { texts(length: 500000) }")
+        await client.subscribe("1", query)
+        await client.subscribe("2", "subscription { texts(length: 500000) }")
         await until(lambda: deeds.given > 1)
+        deeds.gate.set()  # the mutation's answer has to wait behind a text that cannot be sent
+        await until(lambda: deeds.open < 2 or not query.startswith("mutation"))
         await deeds.ends[0]()
-        await until(lambda: deeds.open == 0 and deeds.ends == [])
+        await until(lambda: deeds.open == 0 and deeds.ends == [] and not server.server_state.tasks)
         client.connection.transport.abort()
 
 

@@ -2,11 +2,9 @@
 
 import asyncio
 import gc
-from collections import deque
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.types import Message, Scope
 
 from app.db.database import Database
 from app.db.options import Options
@@ -207,33 +205,3 @@ async def test_a_client_that_never_reads_is_given_up(deeds: Deeds) -> None:
         await until(lambda: deeds.given > 1)
         await until(lambda: deeds.open == 0 and deeds.ends == [])
         client.connection.transport.abort()
-
-
-async def test_a_burst_of_messages_leaves_others_their_turn(deeds: Deeds) -> None:
-    turns: list[int] = []
-    answered = 0
-    burst = deque([{"type": "connection_init"}, *[{"type": "ping"}] * 500])
-
-    async def receive() -> Message:
-        if "connect" in phases:
-            phases.remove("connect")
-            return {"type": "websocket.connect"}
-        if burst:
-            return {"type": "websocket.receive", "text": f'{{"type":"{burst.popleft()["type"]}"}}'}
-        return {"type": "websocket.disconnect", "code": 1000}
-
-    async def send(message: Message) -> None:
-        nonlocal answered
-        answered += message["type"] == "websocket.send"
-
-    async def other() -> None:
-        while answered < 500:
-            turns.append(answered)
-            await asyncio.sleep(0)
-
-    phases = ["connect"]
-    scope: Scope = {"type": "websocket", "subprotocols": ["graphql-transport-ws"], "headers": [], "path": "/"}
-    async with asyncio.TaskGroup() as group:
-        group.create_task(other())
-        group.create_task(socket(deeds)(scope, receive, send))
-    assert len(set(turns)) > 400
