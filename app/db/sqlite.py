@@ -1,4 +1,4 @@
-"""SQLite: reader connections and one writer connection, each with a thread of its own."""
+"""SQLite: aiosqlite's connections for reading, and one connection that writes, each with a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import aiosqlite
 from sqlalchemy import Connection, Dialect, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
@@ -27,8 +28,24 @@ from app.errors import Code, GradbookError
 R = TypeVar("R")
 
 
-class ConnectionThread:
-    """A connection with a thread that alone uses it."""
+class Reader:
+    """A connection that cannot write, as the pool wants it."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.connection = connection
+        self.is_closed = False
+
+    async def close(self) -> None:
+        """Finish what was called, then close."""
+        self.is_closed = True
+        await self.connection.close()
+
+
+class Writer:
+    """The connection that writes, and the thread that alone uses it, one whole transaction at a time.
+
+    aiosqlite would take a turn of the event loop for every statement.
+    """
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self.raw = connection
@@ -95,7 +112,7 @@ class SqliteBackend:
         self._options = options
         self._room = room
         self._readers = Pool(self._open_reader, options.readers, options.patience)
-        self._writer: ConnectionThread
+        self._writer: Writer
         self._core: Connection
         self._current: SqliteUnitOfWork
 
@@ -104,7 +121,7 @@ class SqliteBackend:
         # The only place where instants could slip into the driver unseen: `fetch` with a datetime among its parameters.
         sqlite3.register_adapter(datetime.datetime, instant_text)
         raw = await asyncio.to_thread(connect, self._path, self._options)
-        self._writer = ConnectionThread(raw, "sqlite-writer")
+        self._writer = Writer(raw, "sqlite-writer")
         engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
         self._core = await self._writer.call(engine.connect)
         event.listen(engine, "before_cursor_execute", self._admit)
@@ -118,26 +135,16 @@ class SqliteBackend:
     async def read(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows, outside any transaction of ours. Cancelling the caller interrupts the statement."""
         reader = await self._readers.acquire()
-        expired = False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            reader.raw.interrupt()
-
-        limit = asyncio.get_running_loop().call_later(self._options.read_timeout, expire)
         try:
-            return await reader.call(partial(_fetch_all, reader.raw, sql, params))
-        except asyncio.CancelledError:
-            # Still ours, so this can meet no other statement than the cancelled one.
-            reader.raw.interrupt()
-            raise
-        except sqlite3.OperationalError as error:
-            if expired:
+            async with asyncio.timeout(self._options.read_timeout):
+                return cast("list[tuple[Any, ...]]", await reader.connection.execute_fetchall(sql, params))
+        except (TimeoutError, asyncio.CancelledError) as error:
+            # Still ours, so this can meet no other statement than the one that nobody waits for any more.
+            await reader.connection.interrupt()
+            if isinstance(error, TimeoutError):
                 raise too_slow(self._options.read_timeout) from error
             raise
         finally:
-            limit.cancel()
             self._readers.release(reader)
 
     async def revision(self) -> str | None:
@@ -204,8 +211,8 @@ class SqliteBackend:
         await self._readers.close()
         await self._writer.close()
 
-    async def _open_reader(self) -> ConnectionThread:
-        return ConnectionThread(await self.connect(), "sqlite-reader")
+    async def _open_reader(self) -> Reader:
+        return Reader(await aiosqlite.Connection(partial(connect, self._path, self._options, read_only=True), 64))
 
 
 def data_version(raw: sqlite3.Connection) -> int:
@@ -243,10 +250,6 @@ def too_slow(seconds: float) -> GradbookError:
     return GradbookError(
         Code.LIMIT_EXCEEDED, f"The query took longer than {seconds:g} seconds and was stopped: ask for less at once."
     )
-
-
-def _fetch_all(raw: sqlite3.Connection, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return raw.execute(sql, params).fetchall()
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

@@ -41,7 +41,7 @@ async def count(book: Book, database_url: str, request: pytest.FixtureRequest) -
     async def on_sqlite(work: Callable[[], Awaitable[object]]) -> int:
         readers: Any = database.backend
         connections: list[sqlite3.Connection] = [await database.transact(lambda uow: uow._raw)]  # type: ignore[attr-defined]
-        connections += [reader.raw for reader in readers._readers._free]
+        connections += [reader.connection._conn for reader in readers._readers._free]
         with _traced(connections) as statements:
             await work()
         # An executed trigger or a statement of a statement shows as a comment.
