@@ -27,6 +27,9 @@ from app.errors import Code, GradbookError
 
 R = TypeVar("R")
 
+# How often a statement that nobody waits for is told to stop, until it does.
+_INTERRUPT_SECONDS = 0.01
+
 
 class Reader:
     """A connection that cannot write, as the pool wants it."""
@@ -112,6 +115,7 @@ class SqliteBackend:
         self._options = options
         self._room = room
         self._readers = Pool(self._open_reader, options.readers, options.patience)
+        self._stopping: set[asyncio.Task[None]] = set()
         self._writer: Writer
         self._core: Connection
         self._current: SqliteUnitOfWork
@@ -137,15 +141,31 @@ class SqliteBackend:
         reader = await self._readers.acquire()
         try:
             async with asyncio.timeout(self._options.read_timeout):
-                return cast("list[tuple[Any, ...]]", await reader.connection.execute_fetchall(sql, params))
+                rows = cast("list[tuple[Any, ...]]", await reader.connection.execute_fetchall(sql, params))
         except (TimeoutError, asyncio.CancelledError) as error:
-            # Still ours, so this can meet no other statement than the one that nobody waits for any more.
-            await reader.connection.interrupt()
+            stopping = asyncio.create_task(self._stop(reader))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
             if isinstance(error, TimeoutError):
                 raise too_slow(self._options.read_timeout) from error
             raise
-        finally:
+        except BaseException:
             self._readers.release(reader)
+            raise
+        self._readers.release(reader)
+        return rows
+
+    async def _stop(self, reader: Reader) -> None:
+        """Give the reader back when the statement that nobody waits for is out of its way.
+
+        One interrupt is not enough: while the statement has yet to begin, there is nothing to interrupt.
+        """
+        behind = asyncio.ensure_future(reader.connection.execute_fetchall("SELECT 1"))
+        while not behind.done():
+            await reader.connection.interrupt()
+            await asyncio.wait([behind], timeout=_INTERRUPT_SECONDS)
+        behind.exception()  # it may have been interrupted itself
+        self._readers.release(reader)
 
     async def revision(self) -> str | None:
         """The revision of the schema; None if the database is empty."""
@@ -171,8 +191,8 @@ class SqliteBackend:
     def _admit(self, _connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
         self._current.admit(sql)
 
-    def _change_number(self) -> int:
-        return self._current.change
+    def _change_number(self) -> int | None:
+        return self._current.taken_change
 
     def _attempt(self, work: Callable[[UnitOfWork], R], viewer: Any) -> Ending[R]:
         raw = self._writer.raw

@@ -98,6 +98,11 @@ class UnitOfWork(ABC):
         self._room.guard.check(sql, self._marks)
 
     @property
+    def taken_change(self) -> int | None:
+        """`change`, if it was asked for before."""
+        return self._change
+
+    @property
     def change(self) -> int:
         """The number of this transaction in the change cursor (app.db.changes)."""
         if self._change is None:

@@ -12,10 +12,10 @@ from tests.db.things import add, names, placed
 from tests.support.databases import Databases
 from tests.support.postgres import PostgresServer
 
-# Much longer than any test waits.
+# Longer than any test waits.
 FOREVER = {
     "postgresql": "SELECT pg_sleep(60)",
-    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) SELECT max(i) FROM n",
+    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5e7) SELECT max(i) FROM n",
 }
 
 
@@ -63,6 +63,19 @@ async def test_a_cancelled_read_stops_and_leaves_its_connection_well(database_ur
             before = time.monotonic()
             assert await database.read("SELECT 1") == [(1,)]
             assert time.monotonic() - before < 5, "the statement went on"
+
+
+async def test_a_read_that_is_cancelled_before_it_begins(database_url: str) -> None:
+    """Nothing runs yet that an interrupt could stop."""
+    async with await Database.open(database_url, options=Options(readers=1)) as database:
+        await database.read("SELECT 1")
+        for _ in range(20):
+            reading = asyncio.create_task(database.read(FOREVER[database.dialect_name]))
+            await asyncio.sleep(0)
+            reading.cancel()
+        before = time.monotonic()
+        assert await database.read("SELECT 1") == [(1,)]
+        assert time.monotonic() - before < 5
 
 
 async def test_many_reads_cancelled_at_any_moment(things: Database) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,18 @@ def test_revisions_are_known_by_their_file_names() -> None:
 
 async def test_two_processes_migrate_at_once(empty_url: str) -> None:
     """Two replicas that start together: one migrates, the other waits and finds it done."""
-    program = f"from app.db.migrate import upgrade; upgrade({empty_url!r}); upgrade({empty_url!r})"
-    replicas = [await asyncio.create_subprocess_exec(sys.executable, "-c", program) for _ in range(2)]
-    assert [await replica.wait() for replica in replicas] == [0, 0]
+    program = (
+        "import app.accounts.tables, app.annotation.tables, app.db.migrate as m; print('ready', flush=True); input();"
+        f"m.upgrade({empty_url!r})"
+    )
+    replicas = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=PIPE, stdout=PIPE) for _ in range(2)
+    ]
+    for replica in replicas:
+        assert replica.stdout
+        assert await replica.stdout.readline() == b"ready\n"
+    await asyncio.gather(*(replica.communicate(b"go\n") for replica in replicas))
+    assert [replica.returncode for replica in replicas] == [0, 0]
     await in_thread(check, empty_url)
 
 

@@ -106,6 +106,17 @@ async def test_text_orders_and_compares_bytewise(things: Database) -> None:
     assert await things.transact(work) == sorted(words, key=str.encode)
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)  # SQLite has no other order
+async def test_no_column_orders_as_the_server_likes(things: Database) -> None:
+    """The tests' server orders bytewise by itself; others do not."""
+    rows = await things.read(
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND data_type = 'text'"
+    )
+    assert len(rows) > 20
+    assert [row for row in rows if row[2] != "C"] == []
+
+
 async def test_instants_order_as_they_happened(things: Database) -> None:
     at = [SUMMER + datetime.timedelta(microseconds=step) for step in (0, 1, 999_999, 1_000_000, -1)]
 

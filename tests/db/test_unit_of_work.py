@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.db import Database, Options, UnitOfWork
 from app.db.database import ATTEMPTS
 from app.db.ids import IdGenerator
+from app.db.types import instant_text
 from app.errors import Code, GradbookError
 from tests.db.things import Thing, add, names, placed
 
@@ -111,6 +112,8 @@ async def test_a_raw_instant_is_written_as_a_column_would(things: Database) -> N
         assert uow.connection.execute(select(Thing.at)).scalar_one() == uow.now
 
     await things.transact(work)
+    [(at,)] = await things.read("SELECT at FROM thing")
+    assert isinstance(at, datetime.datetime) or at == instant_text(datetime.datetime.fromisoformat(at))
 
 
 async def test_topics_are_published_once_after_the_commit(things: Database) -> None:
@@ -283,7 +286,11 @@ async def test_two_writers_of_one_row_lose_nothing(database_url: str, things: Da
     def make(uow: UnitOfWork) -> None:
         uow.connection.execute(insert(Thing).values(id=1, count=0))
 
+    attempts = 0
+
     def increase(uow: UnitOfWork) -> None:
+        nonlocal attempts
+        attempts += 1
         lock = " FOR NO KEY UPDATE" if uow.dialect_name == "postgresql" else ""
         [(count,)] = uow.fetch(f"SELECT count FROM thing WHERE id = 1{lock}")
         uow.fetch(placed("UPDATE thing SET count = ? WHERE id = 1", uow.dialect_name), (count + 1,))
@@ -292,6 +299,7 @@ async def test_two_writers_of_one_row_lose_nothing(database_url: str, things: Da
     async with await Database.open(database_url) as other:
         await asyncio.gather(*(database.transact(increase) for database in (things, other) for _ in range(40)))
     assert await things.read("SELECT count FROM thing") == [(80,)]
+    assert attempts == 80, "who waits for the lock first need not try again"
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)  # SQLite has one writer: nothing to deadlock with
