@@ -256,6 +256,9 @@ class PostgresBackend:
         settings = {
             "application_name": name,
             "jit": "off",  # compiling a plan costs more than any of our statements
+            # Reads are planned once per connection: PostgreSQL takes an unknown LIMIT for a tenth of the table, and so
+            # would plan a page each time, which costs more than reading it. Batches of writes vary too much in size.
+            "plan_cache_mode": "force_generic_plan" if read_only else "auto",
             "TimeZone": "UTC",
             "default_transaction_isolation": "read committed",
             "default_transaction_read_only": "on" if read_only else "off",
