@@ -93,9 +93,10 @@ async def unwrite(book: Book, who: str, records: list[int], rounds: int) -> None
             await book.act(who, delete_own, record_id)
 
 
-async def turn(book: Book, rounds: int, seed: int) -> None:
+async def turn(book: Book, rounds: int, seed: int, after: float = 0) -> None:
     """Change the threshold, and at times the name."""
     draw = random.Random(seed)
+    await asyncio.sleep(after)
     for n in range(rounds):
         changes = UpdateDatasetInput(
             book.dataset, f"{seed}-{n}" if n % 3 == 0 else None, min_submitted=draw.randint(1, 4)

@@ -1,20 +1,23 @@
 """Whatever the ORM does, the status follows, or the ORM is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.util import await_only
 
+from app.annotation import status as status_module
 from app.annotation.datasets import UpdateDatasetInput, update_dataset
+from app.annotation.responses import save_draft
 from app.annotation.status import StatusRuleError
 from app.annotation.tables import Dataset, Record, RecordStatus, Response, ResponseStatus
 from app.annotation.topics import dataset_topic
 from app.db import UnitOfWork
 from app.db.guard import UnmarkedWriteError
-from tests.annotation.book import Book
+from tests.annotation.book import GOOD, Book
 
 DRAFT, SUBMITTED, DISCARDED = ResponseStatus.DRAFT, ResponseStatus.SUBMITTED, ResponseStatus.DISCARDED
 RESPONSE: Any = Response.__table__
@@ -160,6 +163,26 @@ async def test_a_bulk_update_leaves_objects_of_the_session_right(book: Book) -> 
         return loaded.status, done.rowcount  # type: ignore[attr-defined]
 
     assert await write(book, work) == (DRAFT, 1)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])  # SQLite's one writer lets nobody in between
+async def test_a_bulk_statement_leaves_alone_what_is_written_while_it_takes_its_locks(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await book.add(2)
+    await book.act("ada", save_draft, first, GOOD)
+    lock_records = status_module._lock_records
+
+    def lock_and_let_ben_in(uow: UnitOfWork, record_ids: Iterable[int]) -> dict[int, int]:
+        locked = lock_records(uow, record_ids)
+        monkeypatch.undo()
+        await_only(book.act("ben", save_draft, second, GOOD))
+        return locked
+
+    monkeypatch.setattr(status_module, "_lock_records", lock_and_let_ben_in)
+    drafts = update(Response).where(Response.status == DRAFT).values(status=SUBMITTED)
+    await write(book, lambda uow: uow.session.execute(drafts))
+    assert [await book.state(record_id) for record_id in (first, second)] == [COMPLETED, PENDING]
 
 
 async def test_a_record_and_its_response_are_added_together(book: Book) -> None:
