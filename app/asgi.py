@@ -22,7 +22,7 @@ from app.accounts.authentication import SESSION_COOKIE, authorization_of, identi
 from app.accounts.viewer import Viewer
 from app.errors import GradbookError
 from app.graphql.http import GraphQLEndpoint
-from app.graphql.operations import Operations
+from app.graphql.operations import Limits, Operations
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.live.access import Grant
 from app.request_log import RequestLog
@@ -52,7 +52,8 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with open_services(settings) as services:
             built = build_schema(services.cursor_secret)
-            operations = Operations(built, services.database, services, max_tokens=settings.max_tokens)
+            limits = Limits(settings.max_tokens, settings.max_depth)
+            operations = Operations(built, services.database, services, limits)
             endpoint = GraphQLEndpoint(operations, _identify_request, max_body_bytes=settings.max_body_bytes)
             socket = GraphQLSocket(
                 operations,

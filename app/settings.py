@@ -99,9 +99,7 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")
     max_batch: int = Field(1000, ge=1, le=10_000, description="Items that one bulk mutation takes.")
-    max_page: int = Field(1000, ge=1, le=10_000, description="Items that `first` and `last` may ask for.")
     max_depth: int = Field(25, ge=4, le=50, description="Levels of fields in one operation.")
-    max_aliases: int = Field(250, ge=0, le=5000, description="Aliases in one operation.")
     max_tokens: int = Field(10_000, ge=100, description="Words and signs in one GraphQL document.")
 
     graceful_shutdown_seconds: int = Field(

@@ -97,7 +97,7 @@ async def _operations(url: str) -> AsyncIterator[tuple[Database, Operations]]:
     settings = load(database_url=url)
     async with open_services(settings) as services:
         built = build_schema(services.cursor_secret)
-        yield services.database, Operations(built, services.database, services, max_tokens=settings.max_tokens)
+        yield services.database, Operations(built, services.database, services)
 
 
 async def _authenticate(database: Database) -> Repeatable:

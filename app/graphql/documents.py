@@ -9,10 +9,15 @@ from typing import Any
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
+    SelectionNode,
+    SelectionSetNode,
     Visitor,
     parse,
     validate,
@@ -68,9 +73,10 @@ class Document:
 class Documents:
     """The most recently used documents of one schema."""
 
-    def __init__(self, schema: GraphQLSchema, *, max_tokens: int, size: int = MAX_DOCUMENTS) -> None:
+    def __init__(self, schema: GraphQLSchema, *, max_tokens: int, max_depth: int, size: int = MAX_DOCUMENTS) -> None:
         self._schema = schema
         self._max_tokens = max_tokens
+        self._max_depth = max_depth
         self._size = size
         self._documents: OrderedDict[str, Document] = OrderedDict()
 
@@ -95,12 +101,38 @@ class Documents:
         errors = validate(self._schema, node)
         if errors:
             return Document(node, tuple(errors))
+        if (depth := _depth(node)) > self._max_depth:
+            message = f"The document is {depth} levels of fields deep; at most {self._max_depth} are allowed."
+            return Document(node, (GraphQLError(message, extensions={"code": Code.LIMIT_EXCEEDED.name}),))
         operations = tuple(
             Operation(item.name.value if item.name else None, item.operation, item)
             for item in node.definitions
             if isinstance(item, OperationDefinitionNode)
         )
         return Document(node, (), operations, _introspects(node))
+
+
+def _depth(document: DocumentNode) -> int:
+    """The levels of fields of the deepest operation. Every fragment is measured once; validation refused cycles."""
+    fragments = {item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)}
+    measured: dict[str, int] = {}
+
+    def of(selections: SelectionSetNode | None) -> int:
+        return max((of_one(item) for item in selections.selections), default=0) if selections else 0
+
+    def of_one(selection: SelectionNode) -> int:
+        if isinstance(selection, FieldNode):
+            return 1 + of(selection.selection_set)
+        if isinstance(selection, InlineFragmentNode):
+            return of(selection.selection_set)
+        assert isinstance(selection, FragmentSpreadNode)
+        name = selection.name.value
+        if name not in measured:
+            measured[name] = of(fragments[name].selection_set)
+        return measured[name]
+
+    operations = [item for item in document.definitions if isinstance(item, OperationDefinitionNode)]
+    return max((of(item.selection_set) for item in operations), default=0)
 
 
 def _introspects(node: DocumentNode) -> bool:

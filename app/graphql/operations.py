@@ -25,6 +25,14 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one document may hold: words and signs, and levels of fields."""
+
+    tokens: int = 10_000
+    depth: int = 25
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What a caller sends: see the GraphQL over HTTP specification."""
 
@@ -74,12 +82,12 @@ class RequestError(Exception):
 class Operations:
     """Prepares and runs the operations of one schema."""
 
-    def __init__(self, built: Built, database: Database, services: Any, *, max_tokens: int) -> None:
+    def __init__(self, built: Built, database: Database, services: Any, limits: Limits = Limits()) -> None:
         self._schema = built.graphql
         self._engine = built.engine
         self._database = database
         self._services = services
-        self._documents = Documents(built.graphql, max_tokens=max_tokens)
+        self._documents = Documents(built.graphql, max_tokens=limits.tokens, max_depth=limits.depth)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         """Parse, validate and choose the operation. Raises RequestError."""

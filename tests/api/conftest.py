@@ -74,7 +74,7 @@ async def empty_book(database_url: str) -> AsyncIterator[Book]:
     """A server over an empty database, and its first owner."""
     async with open_services(settings.load(database_url=database_url)) as services:
         built = build_schema(services.cursor_secret)
-        book = Book(services, Operations(built, services.database, services, max_tokens=10_000))
+        book = Book(services, Operations(built, services.database, services))
 
         def first(uow: UnitOfWork) -> int:
             return create_user(uow, NewUser("owner", Role.OWNER, workspace_ids=()))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse, validate
 
+from app.graphql.operations import RequestError
 from tests.api.conftest import EXAMPLES, Book, operation
 
 SCHEMA = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
@@ -120,3 +121,15 @@ async def test_a_search_says_that_it_is_not_there_yet(book: Book) -> None:
     assert result["data"] == {"dataset": None}
     assert result["errors"][0]["extensions"]["code"] == "SEARCH_UNAVAILABLE"
     assert result["errors"][0]["path"] == ["dataset", "records"]
+
+
+async def test_a_document_that_is_too_deep_says_so(book: Book) -> None:
+    nested = "{ datasets { nodes " + "{ records { nodes { dataset " * 8 + "{ id }" + " } } }" * 8 + " } }"
+    with pytest.raises(RequestError, match="27 levels of fields deep; at most 25") as refused:
+        await book.run("owner", nested)
+    assert refused.value.result["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+    by_fragment = (
+        "{ datasets { nodes { ...a } } } fragment a on Dataset { records { nodes { dataset { ...b } } } }"
+        " fragment b on Dataset { records { nodes { id } } }"
+    )
+    assert "data" in await book.run("owner", by_fragment)

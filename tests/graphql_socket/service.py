@@ -218,7 +218,7 @@ DEFAULTS = SocketLimits()
 def socket(deeds: Deeds, limits: SocketLimits = DEFAULTS, database: Database | None = None) -> GraphQLSocket:
     """The door over the schema."""
     built = Built(cast(Any, None), schema(deeds), cast(Any, None))
-    operations = Operations(built, cast(Database, database), None, max_tokens=1000)
+    operations = Operations(built, cast(Database, database), None)
 
     def origin_allowed(websocket: WebSocket) -> bool:
         return websocket.headers.get("origin") != "https://evil.example"
@@ -288,4 +288,5 @@ class _PrintingServer(Server):
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    _PrintingServer(config(socket(Deeds()), loop="uvloop", timeout_graceful_shutdown=5)).run()
+    patient = SocketLimits(ping_seconds=600)  # a busy machine may take long to open a thousand sockets
+    _PrintingServer(config(socket(Deeds(), patient), loop="uvloop", timeout_graceful_shutdown=5)).run()
