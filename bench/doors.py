@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import orjson
@@ -22,7 +24,6 @@ from app.db.guard import Guard
 from app.db.ids import IdGenerator
 from app.db.options import Options
 from app.db.postgresql import PostgresBackend
-from app.db.sqlite import ConnectionThread
 from app.db.sqlite_file import connect
 from app.db.types import instant_text
 from app.db.unit_of_work import Room
@@ -32,6 +33,7 @@ from bench.learning import LearnedSubmission
 CONNECTIONS = 8
 """As many as there are clients, so that nobody waits for one."""
 
+R = TypeVar("R")
 Rows = Sequence[Sequence[Any]]
 
 
@@ -61,7 +63,7 @@ async def open_door(url: str) -> AsyncIterator[Door]:
         finally:
             await sqlite_door.close()
         return
-    backend = make_backend(parsed, Options(), Room(IdGenerator(), Guard((), "postgresql")))
+    backend = make_backend(parsed, Options(), Room(Guard((), "postgresql")))
     assert isinstance(backend, PostgresBackend)
     door = PostgresDoor(
         [await backend.connect(read_only=True) for _ in range(CONNECTIONS)],
@@ -124,10 +126,10 @@ class SqliteDoor:
 
     def __init__(self, path: str) -> None:
         options = Options()
-        self._readers = [ConnectionThread(connect(path, options, read_only=True), "reader") for _ in range(CONNECTIONS)]
+        self._readers = [_Thread(connect(path, options, read_only=True)) for _ in range(CONNECTIONS)]
         raw = connect(path, options)
         raw.create_function("change_number", 0, lambda: self._change)
-        self._writer = ConnectionThread(raw, "writer")
+        self._writer = _Thread(raw)
         self._change = 0
         self._ids = IdGenerator()
 
@@ -169,7 +171,33 @@ class SqliteDoor:
 
     async def close(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*[thread.close() for thread in (*self._readers, self._writer)])
+        for thread in (*self._readers, self._writer):
+            await thread.call(thread.raw.close)
+            thread.calls.put(None)
+
+
+class _Thread:
+    """A connection, and the thread that alone uses it."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self.calls: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def call(self, work: Callable[[], R]) -> asyncio.Future[R]:
+        """Run `work` on the thread."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.calls.put((future, work))
+        return future
+
+    def _run(self) -> None:
+        while call := self.calls.get():
+            future, work = call
+            try:
+                settle = partial(future.set_result, work())
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                settle = partial(future.set_exception, error)
+            future.get_loop().call_soon_threadsafe(settle)
 
 
 def _fetch(raw: sqlite3.Connection, statement: tuple[str, Sequence[Any]]) -> Rows:
