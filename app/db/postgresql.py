@@ -128,7 +128,7 @@ class PostgresUnitOfWork(UnitOfWork):
         return [tuple(row) for row in await_(self._raw.fetch(sql, *params))]
 
     def _take_change(self) -> int:
-        [(number,)] = self.fetch(f"SELECT {POSTGRESQL_CHANGE_NUMBER}")
+        [(number,)] = self._fetch(f"SELECT {POSTGRESQL_CHANGE_NUMBER}", ())
         return int(number)
 
 
