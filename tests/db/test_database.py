@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.db import Database, Options, UnitOfWork
+from app.db.sqlite import Reader, SqliteBackend
 from app.errors import GradbookError
 from tests.db.things import add, names, placed
 from tests.support.databases import Databases
@@ -65,17 +66,25 @@ async def test_a_cancelled_read_stops_and_leaves_its_connection_well(database_ur
             assert time.monotonic() - before < 5, "the statement went on"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # PostgreSQL's driver sees to it
 async def test_a_read_that_is_cancelled_before_it_begins(database_url: str) -> None:
-    """Nothing runs yet that an interrupt could stop."""
+    """While its connection's thread is busy there is nothing yet that an interrupt could stop."""
     async with await Database.open(database_url, options=Options(readers=1)) as database:
         await database.read("SELECT 1")
-        for _ in range(20):
-            reading = asyncio.create_task(database.read(FOREVER[database.dialect_name]))
-            await asyncio.sleep(0)
-            reading.cancel()
+        assert isinstance(database.backend, SqliteBackend)
+        connection = (await database.backend._readers.acquire()).connection
+        await connection.create_function("wait", 0, lambda: time.sleep(0.3))
+        database.backend._readers.release(Reader(connection))
+        busy = asyncio.ensure_future(connection.execute_fetchall("SELECT wait()"))
+        await asyncio.sleep(0.05)
+        reading = asyncio.create_task(database.read(FOREVER["sqlite"]))
+        await asyncio.sleep(0.05)
+        reading.cancel()
         before = time.monotonic()
         assert await database.read("SELECT 1") == [(1,)]
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 3
+        await asyncio.wait([busy])
+        busy.exception()
 
 
 async def test_many_reads_cancelled_at_any_moment(things: Database) -> None:

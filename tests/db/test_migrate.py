@@ -150,6 +150,19 @@ async def test_two_processes_migrate_at_once(empty_url: str) -> None:
     await in_thread(check, empty_url)
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)  # SQLite: see the file that somebody keeps locked
+async def test_a_migration_waits_for_the_one_before_it(empty_url: str) -> None:
+    other = await asyncpg.connect(empty_url.replace("+asyncpg", ""))
+    await other.execute(f"SELECT pg_advisory_lock({migrate._LOCK})")
+    waiting = asyncio.ensure_future(in_thread(upgrade, empty_url))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    assert await schema(empty_url) == []
+    await other.close()
+    await waiting
+    await in_thread(check, empty_url)
+
+
 async def test_a_migration_that_fails_leaves_all_as_it_was(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def half_way(config: Any, _: str) -> None:
         config.attributes["connection"].exec_driver_sql("CREATE TABLE half (x int)")

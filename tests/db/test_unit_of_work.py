@@ -412,6 +412,24 @@ async def test_closing_lets_running_transactions_end(things: Database, database_
         await other.transact(add, "y")
 
 
+async def test_closing_lets_a_transaction_be_tried_again(things: Database, database_url: str) -> None:
+    attempts = 0
+
+    def work(uow: UnitOfWork) -> None:
+        nonlocal attempts
+        attempts += 1
+        add(uow, "x")
+        if attempts < 4:
+            raise transient_error(things)
+
+    other = await Database.open(database_url)
+    task = asyncio.create_task(other.transact(work))
+    await asyncio.sleep(0)
+    await other.close()
+    await task
+    assert await names(things) == ["x"]
+
+
 # 0.3 s on PostgreSQL, about that on SQLite.
 SLEEP = {
     "postgresql": "SELECT pg_sleep(0.3)",
