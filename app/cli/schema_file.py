@@ -5,6 +5,9 @@ from pathlib import Path
 
 import orjson
 import strawberry
+from graphql import GraphQLError
+from strawberry.types import ExecutionContext
+from typing_extensions import override
 
 from app.annotation import datasets
 from app.annotation.checks import raise_errors
@@ -13,6 +16,14 @@ from app.errors import Code, GradbookError
 
 _OPERATION = "query ($input: CreateDatasetInput!) { read(input: $input) }"
 _AT = "Variable '$input' has invalid value"
+
+
+class _Schema(strawberry.Schema):
+    """Its errors are told as the command's own, and not logged."""
+
+    @override
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        pass
 
 
 def read_schema_file(path: Path, name: str) -> datasets.CreateDatasetInput:
@@ -33,7 +44,7 @@ def read_schema_file(path: Path, name: str) -> datasets.CreateDatasetInput:
             read.append(input.to_domain())
             return True
 
-    result = strawberry.Schema(Query).execute_sync(_OPERATION, {"input": {**given, "name": name}})
+    result = _Schema(Query).execute_sync(_OPERATION, {"input": {**given, "name": name}})
     raise_errors(
         [
             GradbookError(

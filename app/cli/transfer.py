@@ -130,6 +130,7 @@ class _Import:
         self, file: BinaryIO, shown_as: str, dataset: str, workspace: str | None, create_users: bool, on: OnConflict
     ) -> None:
         self._file = file
+        self._beginning = file.tell() if file.seekable() else 0
         self._shown_as = "standard input" if shown_as == "-" else shown_as
         self._dataset = dataset
         self._workspace = workspace
@@ -181,7 +182,7 @@ class _Import:
         """From all lines, which are then read again; from the first 1,000 of standard input, which is read once."""
         if self._file.seekable():
             new = infer_dataset(self._dataset, workspace_id, lines)
-            self._file.seek(0)
+            self._file.seek(self._beginning)
             return new, read_lines(self._file)
         first = list(islice(lines, BATCH_LINES))
         return infer_dataset(self._dataset, workspace_id, first), chain(first, lines)
