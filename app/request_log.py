@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import secrets
 import time
-from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
-HEADER = "x-request-id"
+HEADER = b"x-request-id"
 SLOW_SECONDS = 1.0
 """A request that takes longer is logged at `info`; others at `debug`, for a line costs more than a small query."""
 
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_standard = logging.getLogger(__name__)
 
 
 class RequestLog:
@@ -30,23 +31,26 @@ class RequestLog:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else uuid4().hex[:16]
+        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        request_id = given if _SANE.fullmatch(given) else secrets.token_hex(8).encode()
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.accept"):
                 status = message.get("status", 101)
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
             await send(message)
 
         began = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            finally:
-                seconds = time.perf_counter() - began
-                slow = status >= 500 or (seconds > SLOW_SECONDS and scope["type"] == "http")
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - began
+            slow = status >= 500 or (seconds > SLOW_SECONDS and scope["type"] == "http")
+            # structlog makes a logger before it asks for the level, which costs as much as all the rest here.
+            if slow or _standard.isEnabledFor(logging.DEBUG):
                 say = log.info if slow else log.debug
                 say("request", type=scope["type"], path=scope["path"], status=status, seconds=round(seconds, 4))
+            structlog.contextvars.reset_contextvars(**bound)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import cache
 from typing import Any, NewType
 
 import strawberry
@@ -66,6 +67,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+@cache
 def type_name_words(name: str) -> str:
     """`ApiKey` as `API key`-like words: `api key`."""
     return "".join(" " + letter.lower() if letter.isupper() else letter for letter in name).strip()
