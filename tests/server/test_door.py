@@ -35,7 +35,8 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "an id of another kind": ({"json": {"query": '{ dataset(id: "rec_1") { id } }'}}, 200, "not the id of a dataset"),
     "no id at all": ({"json": {"query": '{ node(id: "\\u0000") { id } }'}}, 200, "is no id"),
     "a null byte": (
-        {"json": {"query": 'mutation { createWorkspace(input: {name: "\\u0000"}) { errors { message } } }'}}, 200, "U+0000"
+        {"json": {"query": 'mutation { createWorkspace(input: {name: "\\u0000"}) { errors { message } } }'}},
+        200, "U+0000",
     ),
     "a huge page": ({"json": {"query": "{ datasets(first: 100000) { nodes { id } } }"}}, 200, "0 to 500"),
     "a wrong key": ({"json": {"query": "{ viewer { id } }"}, "headers": {"authorization": "Bearer x"}}, 401, "API key"),
