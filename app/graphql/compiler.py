@@ -23,7 +23,7 @@ from app.graphql.paging import Page
 from app.graphql.scope import scope_below, scope_of
 from app.graphql.selection import TYPENAME, Pick, Template
 from app.graphql.slots import Slots
-from app.graphql.sql import Sql, Text, as_text, concat, or_null
+from app.graphql.sql import Sql, Text, concat, or_null
 from app.graphql.writer import Level, Writer
 
 
@@ -74,7 +74,7 @@ class Compiler:
                 case Column() as declared:
                     writer.add(self._leaf(writer, pick, declared))
                 case Attached():
-                    writer.add(f"{MARK}{pick.place}:", as_text(writer.rows.c.id), MARK)
+                    writer.add(f"{MARK}{pick.place}:", self.sql.text(writer.rows.c.id), MARK)
                 case One() as declared:
                     self._one(writer, pick, declared)
                 case Aggregate() as declared:
@@ -89,7 +89,7 @@ class Compiler:
         name = entity.fields[pick.name][0]
         value = writer.rows.c[_label(pick.name)]
         if declared.id_of is not None:
-            json = concat(f'"{declared.id_of}_', as_text(value), '"')
+            json = concat(f'"{declared.id_of}_', self.sql.text(value), '"')
         else:
             json = self.sql.json(value, type_of(entity, name, declared))
         return or_null(json) if declared.may_be_null(entity.table, name) else json
@@ -105,7 +105,7 @@ class Compiler:
             # A row is visible only if what it is within is: only other rows have to be asked for.
             conditions.append(scope_of(target, table, self.kind, self.entities))
         rows = self.cte(select(table.c.id, *self.columns(target, table, pick.inner)).where(*conditions))
-        found = self.cte(self._objects(Level(target, rows, rows), pick.inner))
+        found = self.once(self._objects(Level(target, rows, rows), pick.inner))
         writer.reserve(1)
         writer.join(found, "id", key)
         writer.add(or_null(found.c.json))
@@ -127,7 +127,7 @@ class Compiler:
                 parts.append(or_null(self.sql.json(value, value.type)))
         # A subquery per parent: grouping would sort all rows of the target first.
         below = select(concat(*parts, "}")).where(child.c[declared.key] == ids.c.id, visible)
-        found = self.cte(select(ids.c.id, below.correlate(ids).scalar_subquery().label("json")))
+        found = self.once(select(ids.c.id, below.correlate(ids).scalar_subquery().label("json")))
         writer.reserve(1)
         writer.join(found, "id", "id")
         writer.add(found.c.json)
@@ -157,6 +157,10 @@ class Compiler:
     def cte(self, statement: Select[Any]) -> CTE:
         """The statement as a CTE with a fresh name."""
         return statement.cte(self.name("c"))
+
+    def once(self, statement: Select[Any]) -> CTE:
+        """A CTE that is joined: computed once, even where the planner expects a single row and would repeat it."""
+        return self.cte(statement).prefix_with("MATERIALIZED")
 
     def name(self, prefix: str) -> str:
         """A fresh name."""

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import ColumnElement, Integer, Label, Select, and_, bindparam, case, exists, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Label,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.selectable import CTE
 
@@ -15,7 +29,7 @@ from app.graphql.filters import WhereCompiler
 from app.graphql.paging import CURSOR_SECRET, Key, beyond, cursor_sql, order_keys
 from app.graphql.scope import scope_below, scope_of
 from app.graphql.selection import TYPENAME, Pick
-from app.graphql.sql import Text, as_text, concat, literal, or_null, truth
+from app.graphql.sql import Text, concat, literal, or_null, truth
 from app.graphql.writer import Level, Writer
 
 if TYPE_CHECKING:
@@ -69,7 +83,7 @@ class Listing:
                 self._write_info(part, stands, whole)
             elif part.name == "totalCount":
                 assert whole is not None
-                self.writer.add(as_text(whole.c.total))
+                self.writer.add(self.sql.text(whole.c.total))
             else:
                 assert texts is not None
                 self.writer.add("[", func.coalesce(texts.c[f"t{index}"], literal("")), "]")
@@ -98,7 +112,7 @@ class Listing:
         stands = None
         if self.is_numbered:
             rows = self._numbered(rows)
-            stands = self.compiler.cte(self._stands(rows))
+            stands = self.compiler.once(self._stands(rows))
             # What follows the page shows only that there is more.
             rows = self.compiler.cte(select(*rows.c).where(rows.c.n <= self._size()))
         return self._texts(rows) if with_items else None, stands
@@ -110,7 +124,8 @@ class Listing:
         rows: Rows = table
         on: Condition = and_(*self._conditions(table))
         columns: Sequence[ColumnElement[Any]] = self._columns(table)
-        if self.declared.paged and self.sql.lateral:
+        if self.sql.lateral:
+            # Also where nothing limits it: the planner, which cannot know how few the parents are, joins whole tables.
             rows = self._first(table, columns).lateral(compiler.name("l"))
             on, columns = true(), list(rows.c)
         elif self.declared.paged:
@@ -121,6 +136,8 @@ class Listing:
     def _first(self, rows: Rows, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
         keys, page = self._keys(rows), self.page
         conditions = self._conditions(rows)
+        if not self.declared.paged:
+            return select(*columns).where(*conditions).offset(literal_column("0", Integer())).correlate(self.level.ids)
         if page.after is not None:
             conditions.append(beyond(keys, page.after, self.slots, backward=False))
         if page.before is not None:
@@ -179,7 +196,7 @@ class Listing:
         names = list(writer.texts)
         keys = self._keys_in(rows)
         made = compiler.cte(writer.select("parent", *(key.label for key in keys)))
-        return compiler.cte(self.sql.joined(made, names, [key.on(made).order() for key in keys]))
+        return compiler.once(self.sql.joined(made, names, [key.on(made).order() for key in keys]))
 
     def _write_edge(self, writer: Writer, edge: Pick) -> None:
         for index, inner in enumerate(edge.inner):
@@ -233,7 +250,7 @@ class Listing:
             columns.append(self._outside(self.page.before, backward=False).label("hasNextPage"))
         if not columns:
             return None
-        return self.compiler.cte(select(self.level.ids.c.id.label("parent"), *columns))
+        return self.compiler.once(select(self.level.ids.c.id.label("parent"), *columns))
 
     def _outside(self, cursor: Sequence[int | None], *, backward: bool) -> Condition:
         """Whether the list has rows at the cursor or beyond it."""

@@ -41,7 +41,8 @@ class Call(NamedTuple):
 class Pick:
     """One field of a selection: the key of the answer, the field's name and type, and what is picked below.
 
-    Only the fields of entities have a declaration. `__typename` has none, and its type is the one to name. `place` is the index of a list in `Template.lists`, of an attached field in `Template.attached`.
+    Only the fields of entities have a declaration. `__typename` has none, and its type is the one to name. `place` is
+    the index of a list in `Template.lists`, of an attached field in `Template.attached`.
     """
 
     key: str

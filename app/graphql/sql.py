@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    type_coerce,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.selectable import CTE
@@ -67,11 +68,6 @@ def _balanced(parts: Sequence[Text]) -> Text:
     return _balanced(parts[:half]).op("||", return_type=SqlText())(_balanced(parts[half:]))
 
 
-def as_text(value: ColumnElement[Any]) -> Text:
-    """A number's decimal digits."""
-    return cast(value, SqlText)
-
-
 def or_null(json: Text) -> Text:
     """JSON text, `null` where there is none."""
     return func.coalesce(json, literal("null"))
@@ -88,8 +84,11 @@ class Sql(Protocol):
     name: str
     lateral: bool
 
+    def text(self, value: ColumnElement[Any]) -> Text:
+        """A whole number, an enum's or a JSON value, as a part of a text."""
+
     def json(self, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text:
-        """A value as JSON text; SQL NULL stays NULL."""
+        """A value as JSON text; SQL NULL stays NULL, or becomes `null`."""
 
     def signature(self, text: Text) -> Text:
         """SHA-256 of a text, in hex."""
@@ -114,16 +113,14 @@ class Sql(Protocol):
         """Whether there is nothing, or a JSON null, at a path."""
 
 
-def _plain_json(value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text | None:
+def _plain_json(sql: Sql, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text | None:
     """The kinds of value that both databases print the same way."""
-    if isinstance(type_, JsonText):
-        return cast(value, SqlText)
     if isinstance(type_, EnumText):
-        return concat('"', cast(value, SqlText), '"')
+        return concat('"', sql.text(value), '"')
     if isinstance(type_, Boolean):
         return case((value.is_(None), None), (value, literal("true")), else_=literal("false"))
-    if isinstance(type_, Integer | Snowflake):
-        return as_text(value)
+    if isinstance(type_, Integer | Snowflake | JsonText):
+        return sql.text(value)
     return None
 
 
@@ -133,12 +130,15 @@ class SqliteSql:
     name = "sqlite"
     lateral = False
 
+    def text(self, value: ColumnElement[Any]) -> Text:
+        return type_coerce(value, SqlText)  # `||` makes a text of anything
+
     def json(self, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text:
-        plain = _plain_json(value, type_)
+        plain = _plain_json(self, value, type_)
         if plain is not None:
             return plain
         if isinstance(type_, Instant):
-            return concat('"', cast(value, SqlText), '"')
+            return concat('"', type_coerce(value, SqlText), '"')
         if isinstance(type_, Float | Double):
             return func.float_text(value, type_=SqlText())
         return func.json_quote(value, type_=SqlText())  # of NULL: 'null'
@@ -185,15 +185,18 @@ class PostgresSql:
     name = "postgresql"
     lateral = True
 
+    def text(self, value: ColumnElement[Any]) -> Text:
+        return cast(value, SqlText)
+
     def json(self, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text:
-        plain = _plain_json(value, type_)
+        plain = _plain_json(self, value, type_)
         if plain is not None:
             return plain
         if isinstance(type_, Instant):
             utc = func.timezone(literal("UTC"), value)
             return concat('"', func.to_char(utc, literal('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), type_=SqlText()), '"')
         if isinstance(type_, Float | Double):
-            text = as_text(value)
+            text = self.text(value)
             odd = text.in_([literal("NaN"), literal("Infinity"), literal("-Infinity")])
             return case((odd, concat('"', text, '"')), else_=text)
         return cast(func.to_json(value), SqlText)
@@ -212,22 +215,22 @@ class PostgresSql:
         return select(rows.c.parent, *columns).group_by(rows.c.parent)
 
     def json_value(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots, kind: str) -> Any:
+        # The first character of a value's JSON tells its type, and what is not a text is its own JSON.
         found = self._at(column, form, path, slots)
-        bare = found.op("#>>", return_type=SqlText())(literal("{}"))
-        type_ = func.json_typeof(found)
+        json = cast(found, SqlText)
         match kind:
             case "float":
-                return case((type_ == literal("number"), cast(bare, Double)))
+                return case((_matches(json, "^[-0-9]"), cast(json, Double)))
             case "int":
-                whole = bare.op("~", return_type=Boolean())(literal(f"^-?[0-9]{{1,{JSON_DIGITS}}}$"))
-                return case((and_(type_ == literal("number"), whole), cast(bare, Snowflake)))
+                return case((_matches(json, f"^-?[0-9]{{1,{JSON_DIGITS}}}$"), cast(json, Snowflake)))
             case "text":
-                return case((type_ == literal("string"), bare.collate("C")))
-        return case((type_ == literal("boolean"), cast(bare, Boolean)))
+                text = found.op("#>>", return_type=SqlText())(literal("{}"))
+                return case((_matches(json, '^"'), text.collate("C")))
+        return case((json.in_([literal("true"), literal("false")]), cast(json, Boolean)))
 
     def json_is_null(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> Any:
-        kind = func.json_typeof(self._at(column, form, path, slots))
-        return func.coalesce(kind, literal("null")) == literal("null")
+        json = cast(self._at(column, form, path, slots), SqlText)
+        return func.coalesce(json, literal("null")) == literal("null")
 
     @staticmethod
     def _at(column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> ColumnElement[Any]:
@@ -244,6 +247,10 @@ SQL: dict[str, Sql] = {"sqlite": SqliteSql(), "postgresql": PostgresSql()}
 def _sqlite_path(path: JsonPath) -> str:
     """`("a", 0)` as SQLite writes it: `$."a"[0]`."""
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f'."{part}"' for part in path)
+
+
+def _matches(text: Text, pattern: str) -> ColumnElement[bool]:
+    return text.op("~", return_type=Boolean())(literal(pattern))
 
 
 @cache
