@@ -63,12 +63,13 @@ class Book:
 def make_book(url: str) -> Book:
     """Migrate the empty database and fill it."""
     upgrade(url)
-    return asyncio.run(_fill(url))
+    return asyncio.run(fill(url))
 
 
-async def _fill(url: str) -> Book:
+async def fill(url: str, most: int | None = None) -> Book:
+    """Fill a migrated database, with so many passages at most."""
     chance = random.Random(20)
-    passages = [orjson.loads(line) for line in PASSAGES.read_bytes().splitlines()]
+    passages = [orjson.loads(line) for line in PASSAGES.read_bytes().splitlines()[:most]]
     async with await open_book(load(database_url=url)) as database:
         workspace = await database.transact(ensure_workspace)
         assert workspace is not None

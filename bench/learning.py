@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from sqlalchemy import select
@@ -16,6 +15,7 @@ from app.annotation.tables import Record, Response
 from app.asgi import build_app
 from app.db import Database, UnitOfWork
 from app.settings import load
+from bench.in_process import running
 from bench.operations import RECORD_PAGE, SUBMIT_RESPONSE, body, page_variables, submit_variables
 from bench.recording import Repeatable, recorded
 
@@ -101,25 +101,13 @@ async def learn_submission(url: str) -> LearnedSubmission:
 async def _product(url: str) -> AsyncIterator[tuple[Database, Callable[[str, bytes], Awaitable[None]]]]:
     """The running application without a server: its database, and how it is asked."""
     app = build_app(load(database_url=url))
-    async with app.router.lifespan_context(app) as state:
-        assert state is not None
+    async with running(app) as (state, ask):
 
-        async def ask(key: str, asked: bytes) -> None:
-            sent: list[Any] = []
-
-            async def receive() -> Any:
-                return {"type": "http.request", "body": asked}
-
-            async def send(message: Any) -> None:
-                sent.append(message)
-
-            headers = [(b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json")]
-            scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
-            await app({**scope, "state": state}, receive, send)
-            answer = orjson.loads(sent[-1]["body"])
+        async def ask_well(key: str, asked: bytes) -> None:
+            answer = orjson.loads(await ask(key, asked))
             assert "errors" not in answer, answer
 
-        yield state["services"].database, ask
+        yield state["services"].database, ask_well
 
 
 def _caller(uow: UnitOfWork, username: str) -> _Caller:

@@ -117,21 +117,22 @@ async def drive(
 ) -> Window:
     """Keep `connections` requests in flight for so many seconds, then wait for those that are."""
     loop = asyncio.get_running_loop()
-    opened = [
-        (await loop.create_connection(lambda: _Connection(requests, accept), "127.0.0.1", port))[1]
-        for _ in range(connections)
-    ]
-    own, began = time.process_time(), time.perf_counter()
-    async with asyncio.timeout(seconds + _DRAIN_SECONDS):
-        await asyncio.gather(*[connection.run(began + seconds) for connection in opened])
-    window = Window(
-        time.perf_counter() - began,
-        tuple(sorted(latency for connection in opened for latency in connection.latencies)),
-        time.process_time() - own,
-    )
-    for connection in opened:
-        connection.close()
-    return window
+    opened: list[_Connection[T]] = []
+    try:
+        for _ in range(connections):
+            _, made = await loop.create_connection(lambda: _Connection(requests, accept), "127.0.0.1", port)
+            opened.append(made)
+        own, began = time.process_time(), time.perf_counter()
+        async with asyncio.timeout(seconds + _DRAIN_SECONDS):
+            await asyncio.gather(*[connection.run(began + seconds) for connection in opened])
+        return Window(
+            time.perf_counter() - began,
+            tuple(sorted(latency for connection in opened for latency in connection.latencies)),
+            time.process_time() - own,
+        )
+    finally:
+        for connection in opened:
+            connection.close()
 
 
 def http_request(path: str, key: str, body: bytes) -> bytes:

@@ -71,7 +71,7 @@ def write(results: Sequence[Result], plan: Plan, path: Path = RESULTS) -> None:
     content: dict[str, Any] = {
         "machine": {
             "cores": os.cpu_count(),
-            "processor": platform.processor() or platform.machine(),
+            "processor": _processor(),
             "system": platform.platform(),
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
@@ -93,6 +93,13 @@ def write(results: Sequence[Result], plan: Plan, path: Path = RESULTS) -> None:
         ],
     }
     path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _processor() -> str:
+    """Its name where Linux tells it, else the kind of machine."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _goal(result: Result, target: Target) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -177,4 +178,8 @@ async def _check_written(target: Target, acknowledged: dict[tuple[int, int], byt
 async def run(databases: Databases, plan: Plan, operations: Sequence[str]) -> list[Result]:
     """The operations that were asked for."""
     known = {"RecordPage": record_page, "submitResponse": submit_response}
-    return [await known[name](databases, plan) for name in operations]
+    results = []
+    for name in operations:
+        print(f"{name} on {databases.kind} ...", file=sys.stderr, flush=True)
+        results.append(await known[name](databases, plan))
+    return results
