@@ -55,6 +55,8 @@ def shown(value: Any, limit: int = 60) -> str:
         text = json_text(value)
     except TypeError:
         text = repr(value)
+    except RecursionError:
+        text = "a deeply nested value"
     return text if len(text) <= limit else text[:limit] + "…"
 
 
@@ -82,7 +84,8 @@ def text_problem(text: Any, limit: int, minimum: int = 0) -> str | None:
     if not isinstance(text, str):
         return f"{shown(text)} is not a string."
     if not minimum <= len(text) <= limit:
-        return f"{shown(text)} has {len(text):,} characters: use {minimum:,} to {limit:,}."
+        allowed = f"use {minimum:,} to {limit:,}" if minimum else f"at most {limit:,} are allowed"
+        return f"{shown(text)} has {len(text):,} characters: {allowed}."
     try:
         checked_text(text).encode()
     except UnicodeEncodeError as error:
@@ -96,7 +99,9 @@ def checked_json(value: Any, limit: int) -> str:
     """The value as compact JSON of up to `limit` characters. Raises ValueError with what is wrong."""
     try:
         text = json_text(value)
-    except (TypeError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError("The value is nested too deeply to be stored as JSON.") from None
+    except TypeError as error:
         raise ValueError(f"{shown(value)} cannot be stored as JSON: {error}.") from None
     if len(text) > limit:
         raise ValueError(f"{shown(value)} takes {len(text):,} characters as JSON: at most {limit:,} are allowed.")

@@ -16,7 +16,7 @@ from app.annotation.fields import parse_fields
 from app.annotation.questions import parse_questions
 from app.annotation.record_items import CheckedRecord, RecordInput, Shape, check_record
 from app.annotation.responses import MAX_BATCH, CheckedAnswers, import_responses, lock_users, too_many
-from app.annotation.sql import CHANGE, LOCK, SQLITE, as_json, fields_text, questions_text, rows, statement
+from app.annotation.sql import CHANGE, JOIN, LOCK, as_json, fields_text, questions_text, rows, rows_json, statement
 from app.annotation.tables import Dataset
 from app.annotation.topics import dataset_topic
 from app.db import UnitOfWork
@@ -145,7 +145,7 @@ class _Batch:
         if not known:
             return {}
         find = self._statements["lock" if self._on_conflict is OnConflict.UPDATE else "find"]
-        found = self._fetch(find, rows=json_text(known), dataset_id=self._dataset_id)
+        found = self._fetch(find, rows=rows_json(known), dataset_id=self._dataset_id)
         return {
             (external_id, None if external_id is not None else hash_): record_id
             for record_id, external_id, hash_ in found
@@ -161,13 +161,13 @@ class _Batch:
         given = [_row(record_id, item) for record_id, item in in_order]
         with self._uow.marked("record"):
             inserted = self._fetch(
-                self._statements["insert"], rows=json_text(given), dataset_id=self._dataset_id, now=self._uow.now
+                self._statements["insert"], rows=rows_json(given), dataset_id=self._dataset_id, now=self._uow.now
             )
         return {record_id: new[record_id] for (record_id,) in inserted}
 
     def _update(self, items: Mapping[int, CheckedRecord]) -> None:
         given = [_row(record_id, item) for record_id, item in items.items()]
-        self._fetch(self._statements["update"], rows=json_text(given), now=self._uow.now)
+        self._fetch(self._statements["update"], rows=rows_json(given), now=self._uow.now)
 
     def _answer(self, item: CheckedRecord, record_id: int) -> RecordResult:
         if self._on_conflict is OnConflict.UPDATE:
@@ -192,7 +192,7 @@ class _Batch:
             }
             for new_id, (record_id, suggestion) in zip(self._uow.new_ids(len(pairs)), pairs, strict=True)
         ]
-        self._fetch(self._statements["suggest"], rows=json_text(given), dataset_id=self._dataset_id)
+        self._fetch(self._statements["suggest"], rows=rows_json(given), dataset_id=self._dataset_id)
 
     def _respond(self, written: Mapping[int, CheckedRecord]) -> None:
         import_responses(
@@ -260,8 +260,7 @@ def _statements(dialect_name: str) -> Mapping[str, Statement]:
     keys, given = rows(dialect_name, _KEYS), rows(dialect_name, _COLUMNS)
     fields, metadata = as_json(dialect_name, "rows.fields"), as_json(dialect_name, "rows.metadata")
     change = CHANGE[dialect_name]
-    # CROSS JOIN: SQLite reads the given rows first. The other way round it reads all of them for every stored record.
-    join = "CROSS JOIN" if dialect_name == SQLITE else "JOIN"
+    join = JOIN[dialect_name]
     find = f"""
         SELECT id, external_id, content_hash FROM record WHERE id IN (
             SELECT stored.id FROM {keys} {join} record AS stored

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from app.annotation.sql import CHANGE, IDS, LOCK, POSTGRESQL, SQLITE, as_json, rows, statement, status
+from app.annotation.sql import CHANGE, IDS, JOIN, LOCK, POSTGRESQL, SQLITE, as_json, rows, rows_json, statement, status
 from app.db import UnitOfWork
 from app.db.statement import Statement
-from app.db.types import json_text
 
 _COLUMNS = {"id": "bigint", "record_id": "bigint", "user_id": "bigint", "status": "text", "answers": "text"}
 _INSERTED = 'id, dataset_id, record_id, user_id, status, "values", inserted_at, updated_at'
@@ -57,11 +56,10 @@ def _upsert() -> Statement:
 
 @cache
 def _upsert_on_sqlite() -> tuple[Statement, Statement]:
-    # CROSS JOIN: SQLite reads the given rows first and looks their records up, never the other way round.
     write = statement(f"""
         INSERT INTO response ({_INSERTED})
         SELECT rows.id, record.dataset_id, record.id, rows.user_id, rows.status, rows.answers, :now, :now
-        FROM {rows(SQLITE, _COLUMNS)} CROSS JOIN record ON record.id = rows.record_id WHERE true
+        FROM {rows(SQLITE, _COLUMNS)} {JOIN[SQLITE]} record ON record.id = rows.record_id WHERE true
         {_CONFLICT}
         RETURNING id, record_id, dataset_id""")
     count = statement(f"""
@@ -104,7 +102,7 @@ def upsert(uow: UnitOfWork, items: Sequence[dict[str, Any]]) -> list[tuple[Any, 
     An item is {id, record_id, user_id, status, answers}: `id` is for a response that is not there yet, `answers` is
     JSON as text. No two have the same record and user. Items whose record is gone are left out.
     """
-    given = json_text(items)
+    given = rows_json(items)
     with uow.marked("response", "record"):
         if uow.dialect_name == POSTGRESQL:
             ids = sorted({item["record_id"] for item in items})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import ARRAY, BigInteger, BindParameter, ColumnElement, Dialect, bindparam, text
 from sqlalchemy import Text as SqlText
 from sqlalchemy.ext.compiler import compiles
@@ -32,6 +33,9 @@ CHANGE = {POSTGRESQL: POSTGRESQL_CHANGE_NUMBER, SQLITE: SQLITE_CHANGE_NUMBER}
 
 # `record.id {IDS}`: is one of `:ids`.
 IDS = {POSTGRESQL: "= ANY(CAST(:ids AS bigint[]))", SQLITE: "IN (SELECT value FROM json_each(:ids))"}
+
+# Joins `rows` with a table, for SQLite in this order: else it may read all the rows anew for every stored record.
+JOIN = {POSTGRESQL: "JOIN", SQLITE: "CROSS JOIN"}
 
 # Lists of one dataset's questions and fields as JSON, for `parse_questions` and `parse_fields`.
 _QUESTIONS = {
@@ -105,6 +109,11 @@ def _fields_text(_: fields_text, compiler: SQLCompiler, **__: Any) -> str:
 def status(submitted: str, required: str) -> str:
     """The rule, wherever a statement sets a status. The only other place is `verify.expected`, which checks it."""
     return f"CASE WHEN {submitted} >= {required} THEN 'COMPLETED' ELSE 'PENDING' END"
+
+
+def rows_json(items: Sequence[Mapping[str, Any]]) -> str:
+    """The parameter `:rows`; no number in it is NaN or infinite."""
+    return orjson.dumps(items).decode()
 
 
 def as_json(dialect_name: str, text_value: str) -> str:

@@ -81,7 +81,7 @@ WRONG: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
     ({"name": ""}, ("name",), "Dataset name '' is empty"),
     ({"min_submitted": 0}, ("minSubmitted",), "0 is not a number of responses from 1 to 1,000"),
     ({"min_submitted": True}, ("minSubmitted",), "true is not"),
-    ({"guidelines": "x" * 50_001}, ("guidelines",), "50,001 characters: use 0 to 50,000"),
+    ({"guidelines": "x" * 50_001}, ("guidelines",), "50,001 characters: at most 50,000 are allowed"),
     ({"guidelines": "a\0"}, ("guidelines",), "NUL"),
     ({"fields": []}, ("fields",), "There are 0 fields: give 1 to 50"),
     ({"questions": []}, ("questions",), "There are 0 questions: give 1 to 50"),

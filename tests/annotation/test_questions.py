@@ -60,7 +60,7 @@ def test_an_answer_comes_back_in_its_normal_form(settings: QuestionSettings, val
     ("settings", "value", "message"),
     [
         (TextSettings(), 7, "7 is not a string."),
-        (TextSettings(5), "longer than five", '"longer than five" has 16 characters: use 0 to 5.'),
+        (TextSettings(5), "longer than five", '"longer than five" has 16 characters: at most 5 are allowed.'),
         (TextSettings(), "a\0b", "NUL"),
         (TextSettings(), "a\ud800", r"'\\ud800' at position 1 is half a character"),
         (RatingSettings(1, 5), 6, "6 is not a whole number from 1 to 5."),

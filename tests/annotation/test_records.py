@@ -55,6 +55,13 @@ async def test_records_are_stored_as_given_and_in_their_order(book: Book) -> Non
     assert changed > 0
 
 
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
 BAD: list[tuple[RecordInput, tuple[Any, ...], str]] = [
     (RecordInput({}), ("fields", "text"), "text: the field is required"),
     (RecordInput({"text": None}), ("fields", "text"), "text: the field is required"),
@@ -70,6 +77,9 @@ BAD: list[tuple[RecordInput, tuple[Any, ...], str]] = [
     (RecordInput({"text": "a"}, metadata={"a": 2**70}), ("metadata",), "cannot be stored as JSON"),
     (RecordInput({"text": "a"}, metadata={"a": "\ud800"}), ("metadata",), "cannot be stored as JSON"),
     (RecordInput({"text": "a"}, metadata={"a": "x" * 100_000}), ("metadata",), "at most 100,000 are allowed"),
+    (RecordInput({"text": "a"}, metadata=nested(300)), ("metadata",), "cannot be stored as JSON: Recursion limit"),
+    (RecordInput({"text": "a"}, metadata=nested(3000)), ("metadata",), "nested too deeply"),
+    (RecordInput({"text": nested(3000)}), ("fields", "text"), "a deeply nested value is not a string"),
     (
         RecordInput({"text": "a"}, suggestions=[SuggestionInput("mood", 1)]),
         ("suggestions", 0, "question"),
