@@ -127,7 +127,8 @@ class Float(TypeDecorator[float]):
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
         if value is not None and math.isnan(value):
             raise ValueError("A number column cannot hold NaN: store NULL, and beside it why there is no number.")
-        return value
+        # SQLite keeps no sign of zero, so nobody does.
+        return value if value is None else value + 0.0
 
 
 class EnumText(TypeDecorator[enum.Enum]):
