@@ -1,5 +1,6 @@
 """The commands `import` and `export`."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -151,10 +152,18 @@ class _Import:
             def report(line: BadLine) -> None:
                 meter.print(f"{self._shown_as}:{line.number}: {line.reason}")
 
-            def advance(tally: Tally) -> None:
-                meter.update(tally.end, tally.lines)
+            done = 0
 
-            tally = await import_records(database, lines, options, report, advance)
+            def advance(tally: Tally) -> None:
+                nonlocal done
+                done = tally.lines
+                meter.update(tally.end, done)
+
+            try:
+                tally = await import_records(database, lines, options, report, advance)
+            except asyncio.CancelledError:
+                meter.print(f"Stopped after {done:,} lines, which are kept. The same command goes on from there.")
+                raise
         say(
             f"{self._shown_as} into {self._dataset!r} (dst_{place.dataset_id}): {tally.added:,} added, "
             f"{tally.updated:,} updated, {tally.skipped:,} there already, {tally.bad:,} bad; {tally.lines:,} lines in "

@@ -1,14 +1,17 @@
 """Databases that are not there, not ours, or of another version: one clear line, and nothing is touched."""
 
 import hashlib
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.db import Database
-from tests.cli.conftest import Gradbook
+from tests.cli.conftest import REPOSITORY, Gradbook
 from tests.support.postgres import PostgresServer
 
 COMMANDS = [["serve", "--port", "0"], ["migrate"], ["verify"]]
@@ -82,3 +85,39 @@ def test_migrating_is_said_and_can_be_done_again(unmigrated: Callable[[str], Gra
     assert first.startswith("The database is at revision ")
     assert gradbook.ok("migrate").out == first
     assert [row[1] for row in gradbook.ok("workspace", "list").rows] == ["default"]
+
+
+async def test_a_status_that_is_wrong_is_found_and_shown(gradbook: Gradbook) -> None:
+    gradbook.ok("workspace", "add", "default")
+    (gradbook.folder / "some.jsonl").write_text('{"externalId": "a", "fields": {"t": "a"}}\n{"fields": {"t": "b"}}\n')
+    gradbook.ok("import", "some.jsonl", "--dataset", "d")
+    async with await Database.open(gradbook.url) as database:  # without the guard
+        await database.transact(lambda uow: uow.fetch("UPDATE record SET status = 'COMPLETED', submitted_count = 3"))
+    result = gradbook.run("verify")
+    assert result.code == 1
+    first, second = result.out.splitlines()
+    assert re.fullmatch(r"rec_\d+ \('a'\) in dst_\d+: is COMPLETED with 3 of 1, should be PENDING with 0 of 1", first)
+    assert re.fullmatch(r"rec_\d+ in dst_\d+: is COMPLETED .*", second)
+
+
+def test_a_full_disk_is_one_line(unmigrated: Callable[[str], Gradbook]) -> None:
+    gradbook = unmigrated("full.db")
+    gradbook.ok("migrate")
+    (gradbook.folder / "some.jsonl").write_text('{"fields": {"t": "' + "x" * 2_000_000 + '"}}\n')
+    limited = (
+        "import resource, signal, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000));"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "sys.argv = ['gradbook', 'import', 'some.jsonl', '--dataset', 'd']; from app.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", limited],
+        cwd=gradbook.folder,
+        env={**gradbook.environment, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: The database failed: ")
+    assert "Traceback" not in result.stderr
+    assert "1 added" in gradbook.ok("import", "some.jsonl", "--dataset", "d").out
