@@ -148,7 +148,7 @@ class Compiler:
 
     def writer(self, level: Level) -> Writer:
         """A writer for the rows of a level."""
-        return Writer(level, self.cte)
+        return Writer(level, self.once)
 
     def alias(self, entity: Entity) -> Rows:
         """A fresh alias of the entity's table."""
