@@ -36,8 +36,8 @@ async def test_ten_levels_with_scope_and_where_on_each(book: Book, who: str, ans
     assert record["responses"]["totalCount"] == answers
 
 
-@pytest.mark.parametrize(("who", "answers"), [("owner", 3), ("ann", 1)])
-async def test_two_hundred_aliases_in_one_object(book: Book, who: str, answers: int) -> None:
+async def test_two_hundred_aliases_in_one_object(book: Book) -> None:
+    who, answers = "ann", 1  # to compile it takes seconds, so for one viewer
     aliases = " ".join(f"a{n}: responses(first: {n % 4}) {{ totalCount nodes {{ id }} }}" for n in range(200))
     found = await book.data(
         who, f"query ($id: ID!) {{ record(id: $id) {{ {aliases} }} }}", {"id": book.ids["record_here_0"]}
