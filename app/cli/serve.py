@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 from collections.abc import Iterator
@@ -103,6 +104,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # The schema and all modules stay to the end: without them a full garbage collection takes 1 ms, not 50.
+        gc.collect()
+        gc.freeze()
         say(f"Gradbook is at {self.address}/graphql (Ctrl-C stops it).")
 
     @contextmanager
