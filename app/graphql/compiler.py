@@ -66,8 +66,9 @@ class Compiler:
 
     def write(self, writer: Writer, picks: Sequence[Pick]) -> None:
         """Writes the JSON object of a row."""
+        writer.add("{")
         for index, pick in enumerate(picks):
-            writer.add("," if index else "{", f'"{pick.key}":')
+            writer.add("," if index else "", f'"{pick.key}":')
             match pick.declaration:
                 case None:
                     writer.add(f'"{pick.type_name}"')
@@ -117,9 +118,9 @@ class Compiler:
         child = self.alias(target)
         visible = scope_below(entity, declared.key, target, child, self.kind, self.entities)
         columns = self.objects[pick.type_name]
-        parts: list[Text | str] = []
-        for inner in pick.inner:
-            parts += ["," if parts else "{", f'"{inner.key}":']
+        parts: list[Text | str] = ["{"]
+        for index, inner in enumerate(pick.inner):
+            parts += ["," if index else "", f'"{inner.key}":']
             if inner.name == TYPENAME:
                 parts.append(f'"{inner.type_name}"')
             else:

@@ -75,8 +75,9 @@ class Listing:
             assert texts is not None
             self.writer.add("[", func.coalesce(texts.c.t0, literal("")), "]")
             return
+        self.writer.add("{")
         for index, part in enumerate(self.parts):
-            self.writer.add("," if index else "{", f'"{part.key}":')
+            self.writer.add("," if index else "", f'"{part.key}":')
             if part.name == TYPENAME:
                 self.writer.add(f'"{part.type_name}"')
             elif part.name == "pageInfo":
@@ -97,8 +98,9 @@ class Listing:
         for name in self.info - CURSORS:
             found = [made.c[name] for made in (stands, whole) if made is not None and name in made.c]
             values[name] = truth(or_(*found)) if found else "false"
+        self.writer.add("{")
         for index, inner in enumerate(part.inner):
-            self.writer.add("," if index else "{", f'"{inner.key}":')
+            self.writer.add("," if index else "", f'"{inner.key}":')
             self.writer.add(f'"{inner.type_name}"' if inner.name == TYPENAME else values[inner.name])
         self.writer.add("}")
 
@@ -199,8 +201,9 @@ class Listing:
         return compiler.once(self.sql.joined(made, names, [key.on(made).order() for key in keys]))
 
     def _write_edge(self, writer: Writer, edge: Pick) -> None:
+        writer.add("{")
         for index, inner in enumerate(edge.inner):
-            writer.add("," if index else "{", f'"{inner.key}":')
+            writer.add("," if index else "", f'"{inner.key}":')
             if inner.name == "node":
                 self.compiler.write(writer, inner.inner)
             elif inner.name == "cursor":

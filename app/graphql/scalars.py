@@ -10,24 +10,28 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
-from app.db.types import instant_text
+from app.db.types import checked_instant, instant_text
 from app.errors import Code, GradbookError
 
 JSON = NewType("JSON", object)
 
 
 def parse_instant(value: object) -> datetime.datetime:
-    """An ISO 8601 instant with its offset."""
+    """An ISO 8601 instant with its offset, in UTC."""
     try:
         parsed = datetime.datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         parsed = None
     if parsed is None or parsed.tzinfo is None:
         raise GraphQLError(
-            f"{value!r} is no instant: write ISO 8601 with an offset, such as '2026-01-31T09:30:00Z' or"
+            f"{_shown(value)} is no instant: write ISO 8601 with an offset, such as '2026-01-31T09:30:00Z' or"
             " '2026-01-31T09:30:00.250000+02:00'."
         )
-    return parsed.astimezone(datetime.UTC)
+    try:
+        return checked_instant(parsed)
+    except ValueError as error:
+        raise GraphQLError(str(error)) from error
+
 
 
 SCALARS: dict[object, ScalarDefinition] = {

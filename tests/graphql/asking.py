@@ -1,0 +1,75 @@
+"""Asking the engine: operations run as the server runs them, on one database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app.accounts.tables import Role
+from app.accounts.viewer import Viewer
+from app.db.database import Database
+from app.graphql.operations import Operations, Request
+from app.graphql.schema import Built
+
+SECRET = "a secret of the tests"
+
+
+@dataclass
+class Asker:
+    """One schema on one database. `statements` are the reads that the last question took."""
+
+    built: Built
+    database: Database
+    operations: Operations = field(init=False)
+    statements: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.operations = Operations(self.built, _Counting(self.database, self.statements), None)  # type: ignore[arg-type]
+
+    async def bytes(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> bytes:
+        """The response's bytes."""
+        self.statements.clear()
+        prepared = self.operations.prepare(Request(query, variables), viewer)
+        return orjson.dumps(await self.operations.execute(prepared, viewer))
+
+    async def ask(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+        """The response."""
+        return orjson.loads(await self.bytes(viewer, query, variables))
+
+    async def data(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+        """The data of a response without errors."""
+        answer = await self.ask(viewer, query, variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    async def error(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+        """The only error of a response."""
+        answer = await self.ask(viewer, query, variables)
+        assert len(answer.get("errors", ())) == 1, answer
+        return answer["errors"][0]
+
+
+class _Counting:
+    """A database that notes what is read."""
+
+    def __init__(self, database: Database, statements: list[str]) -> None:
+        self._database = database
+        self._statements = statements
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def read(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+        self._statements.append(sql)
+        return await self._database.read(sql, params)
+
+
+def viewer(number: int, role: Role = Role.OWNER) -> Viewer:
+    """A viewer with this user id."""
+    return Viewer(number, f"user {number}", role)
+
+
+OWNER = viewer(1)
