@@ -126,8 +126,12 @@ class Compiler:
             else:
                 value = columns[inner.name].source(child)
                 parts.append(or_null(self.sql.json(value, value.type)))
+        parts.append("}")
+        if all(isinstance(part, str) for part in parts):
+            writer.add(*parts)  # without an aggregate it would be one row per row of the target
+            return
         # A subquery per parent: grouping would sort all rows of the target first.
-        below = select(concat(*parts, "}")).where(child.c[declared.key] == ids.c.id, visible)
+        below = select(concat(*parts)).where(child.c[declared.key] == ids.c.id, visible)
         found = self.once(select(ids.c.id, below.correlate(ids).scalar_subquery().label("json")))
         writer.reserve(1)
         writer.join(found, "id", "id")

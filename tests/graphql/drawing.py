@@ -23,12 +23,32 @@ from app.accounts.tables import CredentialKind, Role
 from app.annotation.tables import FieldType, QuestionType, RecordStatus, ResponseStatus
 from app.db.types import instant_text
 from app.graphql.paging import MAX_KEYS
-from tests.graphql.oracle import ORDERS, PREFIXES
+from tests.graphql.oracle import ONES, ORDERS, PREFIXES
 from tests.graphql.world import World
 
 T = TypeVar("T")
 
-TEXTS = ["", "a", "A", "ab", "Ab", "b", "é", "É", "ß", "中文", "日本語テキスト", "😀", "e\u0301", "%", "_", "'", '"', "\\", "null"]
+TEXTS = [
+    "",
+    "a",
+    "A",
+    "ab",
+    "Ab",
+    "b",
+    "é",
+    "É",
+    "ß",
+    "中文",
+    "日本語テキスト",
+    "😀",
+    "e\u0301",
+    "%",
+    "_",
+    "'",
+    '"',
+    "\\",
+    "null",
+]
 ODD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 INSTANTS = [
     datetime.datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=datetime.UTC),
@@ -91,7 +111,7 @@ class Draw:
 
 
 def draw_world(d: Draw) -> World:
-    """Some rows of every table. The users are 1, 2, ...; of every kind the ids are not in the order of anything else."""
+    """Some rows of every table. The users are 1, 2, ...; the other ids are in no order."""
     world = World()
     users = [_user(d, world, number) for number in range(1, 2 + d.upto(4))]
     workspaces = []
@@ -385,7 +405,7 @@ class Drawn:
         if operator == "isNull" or filter == "BooleanFilter":
             return d.chance(50)
         if filter == "IdFilter":
-            return self.id({"user": "User", "record": "Record", "dataset": "Dataset", "workspace": "Workspace"}.get(name, entity))
+            return self.id(ONES.get((entity, name), (entity, ""))[0])
         if filter == "DateTimeFilter":
             return instant_text(d.one(INSTANTS))
         if filter == "IntFilter":

@@ -123,7 +123,7 @@ class Oracle:
         if name == "viewer":
             return self._seen("User", self.viewer.id)
         if name in ("node", "nodes"):
-            found = [self._node(id) for id in arguments.get("ids", [arguments.get("id")])]
+            found = [self._node(text) for text in arguments.get("ids", [arguments.get("id")])]
             return found if name == "nodes" else found[0]
         if "id" in arguments:
             return self._seen(type_.name, number(arguments["id"]))
@@ -264,6 +264,11 @@ def of_kind(value: Any, kind: str) -> Any:
     return float(value) if kind == "float" else value
 
 
+def in_metadata(path: str, kind: str, row: Any) -> Any:
+    """A record's value of a kind at a path."""
+    return of_kind(at(row.metadata_, path), kind)
+
+
 def json_holds(value: Any, tests: Mapping[str, Any]) -> bool:
     """Whether tests by kind hold for a JSON value."""
     for kind, what in tests.items():
@@ -396,12 +401,10 @@ def order_keys(oracle: Oracle, order: Sequence[Any]) -> list[Key]:
             break
         if item.get("json") is not None:
             path, kind = item["json"]["path"], item["json"]["as"].lower()
-            value = functools.partial(lambda row, path, kind: of_kind(at(row.metadata_, path), kind), path=path, kind=kind)
-            keys.append(Key(value, descending, kind == "float"))
+            keys.append(Key(functools.partial(in_metadata, path, kind), descending, kind == "float"))
         else:
             name = re.sub("_(.)", lambda match: match[1].upper(), item["field"].lower())
-            value = functools.partial(lambda row, name: oracle.value(row, name), name=name)
-            keys.append(Key(value, descending, name == "score"))
+            keys.append(Key(functools.partial(oracle.value, name=name), descending, name == "score"))
     return [*keys, Key(lambda row: row.id, descending)]
 
 
