@@ -33,7 +33,6 @@ def parse_instant(value: object) -> datetime.datetime:
         raise GraphQLError(str(error)) from error
 
 
-
 SCALARS: dict[object, ScalarDefinition] = {
     datetime.datetime: strawberry.scalar(
         name="DateTime",
