@@ -1,6 +1,5 @@
 """The command `gradbook`: a module for each group of commands, put together in `build_cli`."""
 
-import os
 import sys
 from collections.abc import Callable
 
@@ -56,13 +55,7 @@ def main() -> None:
     """Run the command; what a user can mend is one line on standard error, never a traceback."""
     try:
         build_cli()(prog_name="gradbook")
-    except GradbookError as error:
-        output.show_error(error)
-        sys.exit(1)
-    except BrokenPipeError:  # `gradbook export … | head`: nobody reads any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
+    except (GradbookError, OSError) as error:
         output.show_error(error)
         sys.exit(1)
     except Exception as error:

@@ -7,9 +7,9 @@ import orjson
 
 from tests.cli.conftest import Gradbook
 
-LINE = 10_000  # bytes
-FEW, MANY = 3_000, 10_000  # lines; one batch is 800, and SQLite keeps 16 MB of pages
-GROWTH = 20_000  # KiB that it may be more, for a file with 70,000 more
+LINE = 100_000  # bytes
+FEW, MANY = 300, 2_000  # lines; one batch is 80, and SQLite keeps 16 MB of pages
+GROWTH = 60_000  # KiB that it may be more, by chance, for a file with 170,000 more
 
 
 def peak(gradbook: Gradbook, *arguments: str | Path) -> int:

@@ -45,9 +45,9 @@ def _removed(uow: UnitOfWork, names: Collection[str], *, create: bool) -> dict[s
     if not ids:
         return {}
     rows = uow.connection.execute(
-        select(User.id, User.username, User.deleted_at).where(or_(User.id.in_(ids.values()), User.username.in_(ids)))
+        select(User.id, User.username).where(or_(User.id.in_(ids.values()), User.username.in_(ids)))
     ).all()
-    found = {row.username: row.id for row in rows if row.deleted_at is not None and row.username in ids}
+    found = {row.username: row.id for row in rows if row.username in ids}
     taken = {row.id for row in rows}
     missing = {name: user_id for name, user_id in ids.items() if name not in found and user_id not in taken}
     if not create or not missing:
