@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -29,8 +28,10 @@ RESPONSE_KEYS = ("user", "values", "status")
 
 _SHOWN = 60  # characters of a line
 _CONTEXT = 20  # characters on each side of a syntax error
-# A number of 19 digits or more may lie outside 64 bits, where orjson reads a float without a word.
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+# A number of 19 digits or more may lie outside 64 bits, where orjson reads a float without a word. All digits are made
+# one to find it: ten times as fast as a regular expression, which would be most of an import's time.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 
 
@@ -95,7 +96,7 @@ def parse_json(line: Line) -> Any:
             "leave out what is large."
         )
     try:
-        if _LONG_NUMBER.search(line.data):
+        if _LONG_NUMBER in line.data.translate(_DIGITS):
             return json.loads(line.data.decode(), parse_int=_checked_int, parse_constant=_no_constant)
         return orjson.loads(line.data)
     except json.JSONDecodeError as error:
