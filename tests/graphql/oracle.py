@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema, execute_sync, parse
+from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, execute_sync, parse
 
 from app.accounts.tables import CredentialKind, Role
 from app.accounts.viewer import Viewer
@@ -126,13 +126,13 @@ class Oracle:
             found = [self._node(text) for text in arguments.get("ids", [arguments.get("id")])]
             return found if name == "nodes" else found[0]
         if "id" in arguments:
-            return self._seen(type_.name, number(arguments["id"]))
+            return self._seen(type_.name, number_of(arguments["id"]))
         target = str(type_.of_type.name).removesuffix("Connection")
         return self._list("Query", name, self.visible(target), arguments)
 
     def _node(self, id: str) -> Any:
         kind = next(name for name, prefix in PREFIXES.items() if id.startswith(prefix + "_"))
-        return self._seen(kind, number(id))
+        return self._seen(kind, number_of(id))
 
     def _list(self, type_name: str, name: str, rows: list[Any], arguments: Mapping[str, Any]) -> Any:
         if (type_name, name) in PLAIN:
@@ -234,7 +234,7 @@ class Oracle:
         return test(self.value(row, name), value)
 
 
-def number(id: str) -> int:
+def number_of(id: str) -> int:
     """The number of an id."""
     return int(id.split("_")[1])
 
@@ -437,8 +437,3 @@ class _Coerced:
         if item.get("json") is not None:
             made["json"] = {"path": item["json"]["path"], "as": cls(item["json"]["as"].lower())}
         return made
-
-
-def plain_schema(sdl: str) -> GraphQLSchema:
-    """The schema of a text, without anything behind it."""
-    return build_schema(sdl)
