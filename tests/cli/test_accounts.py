@@ -1,5 +1,6 @@
 """Workspaces, users and keys from the command line, on both databases."""
 
+import json
 import re
 
 from tests.cli.conftest import Gradbook
@@ -65,3 +66,18 @@ def test_passwords_and_removal(gradbook: Gradbook) -> None:
     )
     assert "the only OWNER" in gradbook.refused("user", "remove", "boss", "--responses", "keep")
     assert [row[1] for row in gradbook.ok("user", "list").rows] == ["boss"]
+
+
+def test_the_statuses_follow_a_user_who_is_removed(gradbook: Gradbook) -> None:
+    gradbook.ok("workspace", "add", "default")
+    answers = [{"user": name, "values": {"comment": "good"}, "status": "SUBMITTED"} for name in ("ann", "ben")]
+    lines = [{"externalId": str(n), "fields": {"text": "a"}, "responses": answers} for n in range(3)]
+    (gradbook.folder / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    gradbook.ok("import", "some.jsonl", "--dataset", "d", "--create-users")
+    removed = gradbook.ok("user", "remove", "ann", "--responses", "delete").out
+    assert removed == "User 'ann' was removed, with 3 responses.\n"
+    assert gradbook.ok("user", "remove", "ben", "--responses", "keep").out == "User 'ben' was removed.\n"
+    for line in gradbook.ok("export", "--dataset", "d").out.splitlines():
+        (kept,) = json.loads(line)["responses"]
+        assert re.fullmatch(r"deleted-\d+", kept["user"])
+    gradbook.ok("verify")

@@ -8,8 +8,8 @@ import orjson
 from tests.cli.conftest import Gradbook
 
 LINE = 100_000  # bytes
-FEW, MANY = 300, 2_000  # lines; one batch is 80, and SQLite keeps 16 MB of pages
-GROWTH = 60_000  # KiB that it may be more, by chance, for a file with 170,000 more
+FEW, MANY = 300, 1_200  # lines; one batch is 80, and SQLite keeps 16 MB of pages
+GROWTH = 50_000  # KiB that it may be more, by chance, for a file with 88,000 more
 
 
 def peak(gradbook: Gradbook, *arguments: str | Path) -> int:
