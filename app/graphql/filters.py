@@ -29,7 +29,10 @@ from app.graphql.sql import Sql
 Path = tuple[str | int, ...]
 
 MAX_DEPTH = 8
-"""Levels of and/or/not and relations. Each nests parentheses, and SQLite's parser stack holds 100 entries."""
+"""Levels of and/or/not and relations: each nests parentheses, and SQLite's parser stack holds 100 entries."""
+
+MAX_RELATIONS = 3
+"""Relations within relations: each takes some 15 of these entries, and 5 of them are too many."""
 
 MAX_TESTS = 100
 """Comparisons in one `where`: each is evaluated per row that is looked at."""
@@ -56,10 +59,14 @@ class WhereParser:
     values: list[Any]
     tests: int = 0
 
-    def parse(self, entity: Entity, raw: Mapping[str, Any], path: Path, depth: int = 1) -> Shape:
+    def parse(self, entity: Entity, raw: Mapping[str, Any], path: Path, depth: int = 1, relations: int = 0) -> Shape:
         """The shape of a condition on the entity's rows; all of its members must hold."""
-        if depth > MAX_DEPTH:
-            raise GradbookError(Code.LIMIT_EXCEEDED, f"A condition may nest {MAX_DEPTH} levels deep.", path)
+        if depth > MAX_DEPTH or relations > MAX_RELATIONS:
+            raise GradbookError(
+                Code.LIMIT_EXCEEDED,
+                f"A condition may nest {MAX_DEPTH} levels deep, and {MAX_RELATIONS} relations.",
+                path,
+            )
         parts: list[Shape] = []
         for name, value in raw.items():
             here = (*path, name)
@@ -67,26 +74,25 @@ class WhereParser:
                 # What a client leaves out it often sends as null.
                 continue
             if name in ("and", "or"):
-                parts.append((name, *(self.parse(entity, item, (*here, i), depth + 1) for i, item in enumerate(value))))
+                within = (self.parse(entity, item, (*here, i), depth + 1, relations) for i, item in enumerate(value))
+                parts.append((name, *within))
             elif name == "not":
-                parts.append(("not", self.parse(entity, value, here, depth + 1)))
+                parts.append(("not", self.parse(entity, value, here, depth + 1, relations)))
+            elif isinstance(related := entity.fields.get(name, (name, None))[1], Many):
+                target = self.entities[related.target]
+                for quantity, inner in value.items():
+                    if inner is not None:
+                        shape = self.parse(target, inner, (*here, quantity), depth + 1, relations + 1)
+                        parts.append((quantity, name, shape))
             else:
-                parts.append(self._member(entity, name, value, here, depth))
+                parts.append(self._member(entity, name, value, here))
         return ("and", *parts)
 
-    def _member(self, entity: Entity, name: str, value: Any, path: Path, depth: int) -> Shape:
+    def _member(self, entity: Entity, name: str, value: Any, path: Path) -> Shape:
         for part in entity.parts:
             if part.name == name:
                 return self._part(part, value, path)
         python_name, declared = entity.fields[name]
-        if isinstance(declared, Many):
-            target = self.entities[declared.target]
-            related = (
-                (quantity, name, self.parse(target, inner, (*path, quantity), depth + 1))
-                for quantity, inner in value.items()
-                if inner is not None
-            )
-            return ("and", *related)
         if isinstance(declared, One):
             return ("tests", name, self._tests("id", value, path, self.entities[declared.target]))
         assert isinstance(declared, Column)
