@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import orjson
 from graphql import DirectiveNode, VariableNode, Visitor, visit
+from sqlalchemy import Select
 
 from app.db.database import Database
 from app.db.unit_of_work import UnitOfWork
@@ -56,11 +57,16 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A statement of one request: what to execute, and the arguments that it was made from."""
+    """A statement of one request: how its plan is found or made, and the values that go into it."""
 
-    sql: str
-    parameters: tuple[Any, ...]
+    key: Hashable
+    make: Callable[[], Plan]
     bound: Bound
+    named: Mapping[str, Any]
+
+    def on(self, plan: Plan) -> tuple[str, tuple[Any, ...]]:
+        """What to execute."""
+        return plan.sql, plan.parameters(self.bound.values, self.named)
 
 
 @dataclass(slots=True)
@@ -95,23 +101,30 @@ class Engine:
     async def listing(self, info: Info, declared: Many) -> Fragment:
         """A list without a parent: one statement."""
         template = _kept(info, ("list", info.path.key), lambda: self.selections.list_template(info, declared))
-        read = self._read_list(info, template)
-        [(_, text)] = await self._rows(info, template, read)
+        [(_, text)] = await self._rows(info, template, self._read_list(info, template))
         return Fragment(text)
+
+    async def node(self, info: Info, id: str) -> Fragment | None:
+        """The row of any kind with this id, or None."""
+        [found] = await self._nodes(info, [(id, ("id",))])
+        return found
 
     async def nodes(self, info: Info, ids: Sequence[str]) -> list[Fragment | None]:
         """Rows of any kind by their ids: one statement per kind. What is hidden or missing is None."""
         if len(ids) > MAX_PAGE:
             raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(ids)} ids; at most {MAX_PAGE} are allowed.", ("ids",))
+        return await self._nodes(info, [(text, ("ids", index)) for index, text in enumerate(ids)])
+
+    async def _nodes(self, info: Info, ids: Sequence[tuple[str, tuple[str | int, ...]]]) -> list[Fragment | None]:
         kinds = {entity.prefix: entity for entity in self.entities.values()}
         wanted: dict[str, list[int]] = {}
         places: list[tuple[str, int]] = []
-        for index, text in enumerate(ids):
+        for text, path in ids:
             entity = kinds.get(text.partition("_")[0])
             if entity is None:
                 known = ", ".join(f"'{prefix}_…' ({type_name_words(kinds[prefix].name)})" for prefix in sorted(kinds))
-                raise GradbookError(Code.INVALID_ID, f"{text[:40]!r} is no id: ids look like {known}.", ("ids", index))
-            number = decode_id(entity.prefix, text, type_name_words(entity.name), ("ids", index))
+                raise GradbookError(Code.INVALID_ID, f"{text[:40]!r} is no id: ids look like {known}.", path)
+            number = decode_id(entity.prefix, text, type_name_words(entity.name), path)
             wanted.setdefault(entity.name, []).append(number)
             places.append((entity.name, number))
         found = await asyncio.gather(*(self.by_ids(info, name, numbers) for name, numbers in wanted.items()))
@@ -120,11 +133,18 @@ class Engine:
 
     async def _rows(self, info: Info, template: Template, read: Read) -> list[tuple[Any, ...]]:
         """Rows of (id, JSON)."""
-        rows: list[tuple[Any, ...]] = await info.context.database.read(read.sql, read.parameters)
+        rows: list[tuple[Any, ...]] = await info.context.database.read(*read.on(await self._plan(read)))
         if not template.attached:
             return rows
         texts = await splice(template, read.bound, [row[1] for row in rows], info.context)
         return [(row[0], text) for row, text in zip(rows, texts, strict=True)]
+
+    async def _plan(self, read: Read) -> Plan:
+        plan = self.plans.find(read.key)
+        if plan is None:
+            # To compile takes 20 ms for a page, and seconds for hundreds of lists: meanwhile others are served.
+            plan = await asyncio.to_thread(self.plans.get, read.key, read.make)
+        return plan
 
     # Payloads
 
@@ -134,7 +154,7 @@ class Engine:
         Refs that were loaded before (of what has been deleted since) stay as they are.
         """
         for place, refs, read in self._unread(info, payload):
-            place.answer(refs, uow.fetch(read.sql, read.parameters))
+            place.answer(refs, uow.fetch(*read.on(self.plans.get(read.key, read.make))))
 
     async def attach(self, info: Info, payload: Any) -> None:
         """Completes what SQL could not compute of a payload, after the commit."""
@@ -150,7 +170,7 @@ class Engine:
     async def read(self, info: Info, payload: Any) -> None:
         """As `load` and `attach`, without a transaction: for the events of subscriptions."""
         for place, refs, read in self._unread(info, payload):
-            place.answer(refs, await info.context.database.read(read.sql, read.parameters))
+            place.answer(refs, await info.context.database.read(*read.on(await self._plan(read))))
         await self.attach(info, payload)
 
     def _unread(self, info: Info, payload: Any) -> Iterator[tuple[Place, list[Ref], Read]]:
@@ -168,31 +188,30 @@ class Engine:
     def _read_ids(
         self, info: Info, target: str, template: Template, ids: Sequence[int], path: tuple[str | int, ...]
     ) -> Read:
+        viewer = required_viewer(info.context)
         bound = self.binder.bind(template, info, path)
         start = len(bound.values)
         bound.values += [*ids, *padding(ids)]
         indexes = range(start, len(bound.values))
-        return self._planned(
-            info, template, bound, indexes, lambda made: made.by_ids(self.entities[target], template, indexes)
-        )
+        entity = self.entities[target]
+        return self._read(info, viewer, (template, indexes), bound, lambda made: made.by_ids(entity, template, indexes))
 
     def _read_list(self, info: Info, template: Template) -> Read:
-        bound = self.binder.bind(template, info, tuple(info.path.as_list()))
-        return self._planned(info, template, bound, None, lambda made: made.connection(template))
-
-    def _planned(
-        self, info: Info, template: Template, bound: Bound, ids: range | None, compile: Callable[[Compiler], Any]
-    ) -> Read:
         viewer = required_viewer(info.context)
+        bound = self.binder.bind(template, info, tuple(info.path.as_list()))
+        return self._read(info, viewer, (template,), bound, lambda made: made.connection(template))
+
+    def _read(
+        self, info: Info, viewer: Viewer, key: tuple[Any, ...], bound: Bound, select: Callable[[Compiler], Select[Any]]
+    ) -> Read:
         database = info.context.database
 
         def make() -> Plan:
             compiler = Compiler(self.entities, self.objects, SQL[database.dialect_name], viewer.kind, bound.pages)
-            return make_plan(compile(compiler), compiler.slots, database.dialect)
+            return make_plan(select(compiler), compiler.slots, database.dialect)
 
-        plan = self.plans.get((template, database.dialect_name, viewer.kind, ids, tuple(bound.pages)), make)
-        named = {"viewer_id": viewer.id, CURSOR_SECRET: self.secret}
-        return Read(plan.sql, plan.parameters(bound.values, named), bound)
+        key = (*key, database.dialect_name, viewer.kind, tuple(bound.pages))
+        return Read(key, make, bound, {"viewer_id": viewer.id, CURSOR_SECRET: self.secret})
 
 
 def required_viewer(context: Context) -> Viewer:

@@ -68,7 +68,7 @@ def _named(name: str, process: Convert | None) -> Source:
 
 
 class PlanCache:
-    """The most recently used plans. Payloads are read on SQLite's writer thread, so several threads ask."""
+    """The most recently used plans, for several threads: payloads are read on SQLite's writer thread."""
 
     def __init__(self, size: int = MAX_PLANS) -> None:
         self._size = size
@@ -78,13 +78,19 @@ class PlanCache:
     def __len__(self) -> int:
         return len(self._plans)
 
-    def get(self, key: Hashable, make: Callable[[], Plan]) -> Plan:
-        """The plan for a key, made when it is not there."""
+    def find(self, key: Hashable) -> Plan | None:
+        """The plan for a key, if it is there."""
         with self._lock:
             plan = self._plans.get(key)
             if plan is not None:
                 self._plans.move_to_end(key)
-                return plan
+            return plan
+
+    def get(self, key: Hashable, make: Callable[[], Plan]) -> Plan:
+        """The plan for a key, made when it is not there."""
+        plan = self.find(key)
+        if plan is not None:
+            return plan
         plan = make()
         with self._lock:
             self._plans[key] = plan

@@ -74,7 +74,7 @@ def root_many(target: str, description: str, *, order: tuple[str, ...] = ()) -> 
 async def resolve_node(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
     """`node(id:)`."""
     required_viewer(info.context)
-    return (await engine.nodes(info, [arguments["id"]]))[0]
+    return await engine.node(info, arguments["id"])
 
 
 async def resolve_nodes(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
