@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
+from app.accounts import viewer as accounts
 from app.accounts.tables import Role
-from app.accounts.viewer import Viewer
 from app.db.database import Database
+from app.graphql.engine import Viewer
 from app.graphql.operations import Operations, Request
 from app.graphql.schema import Built
 
@@ -67,9 +68,9 @@ class _Counting:
         return await self._database.read(sql, params)
 
 
-def viewer(number: int, role: Role = Role.OWNER) -> Viewer:
+def viewer(number: int, role: Role = Role.OWNER) -> accounts.Viewer:
     """A viewer with this user id."""
-    return Viewer(number, f"user {number}", role)
+    return accounts.Viewer(number, f"user {number}", role)
 
 
 OWNER = viewer(1)

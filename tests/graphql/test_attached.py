@@ -51,7 +51,7 @@ async def book(asker: Asker) -> Asker:
 
 
 async def data(book: Asker, query: str, variables: dict[str, Any] | None = None) -> Any:
-    return await book.data(ALL, query, variables)  # type: ignore[arg-type]
+    return await book.data(ALL, query, variables)
 
 
 async def test_a_row_a_list_and_lists_in_lists_take_one_call_each(book: Asker) -> None:
@@ -109,7 +109,7 @@ async def test_what_surrounds_an_attached_value_is_not_touched(book: Asker) -> N
     rows = [{"name": "\x01" + '0:1\x01 "', "data": odd, "size": 1e16}]
     await book.database.transact(_replace, rows)
     query = '{ thing(id: "thg_1") { name data size label(prefix: "\\u0001\\"") } }'
-    assert (await book.bytes(ALL, query)).decode() == (  # type: ignore[arg-type]
+    assert (await book.bytes(ALL, query)).decode() == (
         r'{"data":{"thing":{"name":"\u00010:1\u0001 \"","data":{"k":[1e+22,0.1,"\u0001:1\u0001","0:1",'
         r'9223372036854775808]},"size":1e+16,"label":"\u0001\"1"}}}'
     )
@@ -151,6 +151,6 @@ async def test_no_parents_no_call(book: Asker) -> None:
 
 
 async def test_nothing_where_something_is_promised_is_an_error(book: Asker) -> None:
-    answer = await book.ask(ALL, '{ a: thing(id: "thg_1") { broken } b: thing(id: "thg_1") { name } }')  # type: ignore[arg-type]
+    answer = await book.ask(ALL, '{ a: thing(id: "thg_1") { broken } b: thing(id: "thg_1") { name } }')
     assert answer["data"] == {"a": None, "b": {"name": "a"}}
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["a"], "INTERNAL")]

@@ -205,7 +205,7 @@ async def test_a_row_that_the_engine_did_not_read_is_refused(asker: Asker) -> No
 
     asker = Asker(build(Thing, query=Query), asker.database)
     for field in ("thing { name }", "node { id }", "resolved { name }"):
-        error = await asker.error(ALL, f"{{ {field} }}")  # type: ignore[arg-type]
+        error = await asker.error(ALL, f"{{ {field} }}")
         assert error["extensions"]["code"] == "INTERNAL"
 
 
@@ -215,10 +215,10 @@ async def test_a_missing_row_is_none_and_a_hidden_relation_null(asker: Asker) ->
     seven = type(ALL)(7, "OWN")
     query = """{ a: thing(id: "thg_1") { id children { totalCount } } b: thing(id: "thg_2") { id }
         c: thing(id: "thg_3") { parent { id } upper } d: thing(id: "thg_4") { id } }"""
-    found = await asker.data(seven, query)  # type: ignore[arg-type]
+    found = await asker.data(seven, query)
     nothing = {"id": "thg_1", "children": {"totalCount": 0}}
     assert found == {"a": nothing, "b": None, "c": {"parent": None, "upper": None}, "d": None}
-    found = await asker.data(type(ALL)(8, "OWN"), '{ thing(id: "thg_2") { parent { id } } }')  # type: ignore[arg-type]
+    found = await asker.data(type(ALL)(8, "OWN"), '{ thing(id: "thg_2") { parent { id } } }')
     assert found == {"thing": {"parent": None}}
 
 
@@ -231,7 +231,7 @@ async def test_a_missing_row_of_a_non_null_field_is_an_error(asker: Asker) -> No
 
     await things(asker)
     asker = Asker(build(Thing, query=Query), asker.database)
-    answer = await asker.ask(ALL, '{ thing(id: "thg_1") { id } }')  # type: ignore[arg-type]
+    answer = await asker.ask(ALL, '{ thing(id: "thg_1") { id } }')
     assert answer["data"] is None
     assert [error["path"] for error in answer["errors"]] == [["thing"]]
 

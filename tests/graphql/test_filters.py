@@ -55,7 +55,7 @@ def operands(operator: str, values: Sequence[Any]) -> list[Any]:
 async def found(asker: Asker, where: dict[str, Any]) -> set[int]:
     """The numbers of the things for which a condition holds."""
     query = "query ($where: ThingWhere) { things(first: 500, where: $where) { nodes { id } } }"
-    nodes = (await asker.data(ALL, query, {"where": where}))["things"]["nodes"]  # type: ignore[arg-type]
+    nodes = (await asker.data(ALL, query, {"where": where}))["things"]["nodes"]
     return {int(node["id"].removeprefix("thg_")) for node in nodes}
 
 
@@ -282,7 +282,7 @@ async def test_what_is_refused_says_why_and_where(asker: Asker) -> None:
         refused.append(({"where": where}, "LIMIT_EXCEEDED", "8 levels deep, and 3 relations", list(argument)))
     for arguments, code, message, argument in refused:
         for query, place in ((THINGS % "things", ["things"]), (BELOW, ["root", "a", "b", "edges", "c", "d"])):
-            error = await asker.error(ALL, query, arguments)  # type: ignore[arg-type]
+            error = await asker.error(ALL, query, arguments)
             assert message in error["message"], arguments
             assert error["extensions"] == {"code": code, "argument": argument}, arguments
             assert error["path"] == place
@@ -330,7 +330,7 @@ async def test_instants_in_any_spelling(asker: Asker) -> None:
             await found(asker, {"at": {"eq": text}})
         query = f'{{ things(where: {{at: {{eq: "{text}"}}}}) {{ totalCount }} }}'
         with pytest.raises(RequestError, match="no instant"):
-            await asker.ask(ALL, query)  # type: ignore[arg-type]
+            await asker.ask(ALL, query)
 
 
 async def test_a_variable_that_does_not_fit_its_place_is_an_error_of_that_place(asker: Asker) -> None:
@@ -339,7 +339,7 @@ async def test_a_variable_that_does_not_fit_its_place_is_an_error_of_that_place(
         a: thing(id: "thg_1") { b: children(where: {data: {path: $path}}) { totalCount } }
         c: things { nodes { d: label(prefix: $prefix) } }
     }"""
-    answer = await asker.ask(ALL, query, {"path": None, "prefix": None})  # type: ignore[arg-type]
+    answer = await asker.ask(ALL, query, {"path": None, "prefix": None})
     assert [error["path"] for error in answer["errors"]] == [["a", "b"], ["c", "nodes", "d"]]
     assert "data" in answer
 
