@@ -11,10 +11,10 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema bench lock clean
+.PHONY: help serve test check format schema bench bench-against lock clean
 
 help: ## show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(RUNTIME) ## start the server on SQLite; every option is a GRADBOOK_* variable
 	@exec $(BIN)/gradbook serve
@@ -37,6 +37,9 @@ schema: $(RUNTIME) ## write schema.graphql
 
 bench: $(DEV) ## measure against plain Strawberry and a bare handler
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-against: $(DEV) ## a page of records beside an earlier commit: make bench-against BASE=revision
+	@$(BIN)/python -m bench.against $(BASE) $(ARGS)
 
 lock: $(DEV) ## renew requirements/*.txt within pyproject.toml's bounds (`make lock ARGS=--upgrade`)
 	@$(PIP) install uv==$(UV_VERSION)

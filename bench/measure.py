@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.cpu import tree_seconds
@@ -28,11 +29,12 @@ class Plan:
 
 @dataclass(slots=True)
 class Target:
-    """One of the servers: `factory` is module:function, called with the URL of the database."""
+    """One of the servers: `factory` is module:function, called with the URL of the database, `folder` its source."""
 
     name: str
     factory: str
     url: str
+    folder: Path | None = None
     port: int = 0
     pid: int = 0
     rounds: list[Round] = field(default_factory=list)
@@ -85,7 +87,9 @@ def serving(targets: Sequence[Target]) -> Iterator[None]:
 @contextmanager
 def _process(target: Target) -> Iterator[None]:
     command = [sys.executable, "-m", "bench.server", target.factory, target.url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=target.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         said = process.stdout.readline()
