@@ -124,7 +124,7 @@ def test_a_missed_goal_is_named() -> None:
 
 
 def test_the_interval_of_a_median_is_of_order_statistics() -> None:
-    """Of 15 values the 4th and the 12th hold the median with 96.5 % (tables of the sign test), the 5th not with 95 %."""
+    """Of 15 values the 4th and the 12th hold the median with 96.5 % (sign test), the 5th not with 95 %."""
     assert interval([float(number) for number in range(15, 0, -1)]) == (4.0, 12.0)
     assert interval([float(number) for number in range(1, 26)]) == (8.0, 18.0)
     assert interval([3.0, 1.0, 2.0]) == (1.0, 3.0)
