@@ -11,7 +11,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema bench bench-against lock clean
+.PHONY: help serve test check format schema bench bench-against docs lock clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ format: $(DEV) ## let ruff mend what it can
 
 schema: $(RUNTIME) ## write schema.graphql
 	@$(BIN)/gradbook schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+
+docs: $(DEV) ## write the answers that the pages of docs/operations show; read them before you commit
+	@GRADBOOK_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs -k "page_is and sqlite"
 
 bench: $(DEV) ## measure against plain Strawberry and a bare handler
 	@$(BIN)/python -m bench $(ARGS)
