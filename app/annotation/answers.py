@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.annotation.checks import invalid, listed, shown
-from app.annotation.questions import AnswerError, Questions
+from app.annotation.questions import AnswerError, AskedQuestion, Questions
 from app.annotation.tables import ResponseStatus
 from app.errors import GradbookError
 
@@ -22,7 +22,7 @@ def check_answers(
     """The answers in their normal form, in the order of the questions, and what is wrong with them.
 
     `values` maps the names of questions to answers; null is no answer. SUBMITTED needs an answer to every required
-    question; DRAFT and DISCARDED may be partial, or None altogether. Paths begin at the values.
+    question, and each complete; DRAFT and DISCARDED may be partial, or None altogether. Paths begin at the values.
     """
     if values is None:
         if status is ResponseStatus.SUBMITTED:
@@ -38,12 +38,30 @@ def check_answers(
             try:
                 value = question.settings.check(value, record_fields)
             except AnswerError as error:
-                errors.append(invalid(f"{name}: {error}", name))
+                errors.append(answer_problem(error, name))
                 continue
             checked[name] = value
-        if status is ResponseStatus.SUBMITTED and question.required and not question.settings.is_answered(value):
+        if status is not ResponseStatus.SUBMITTED:
+            continue
+        if value is not None and (missing := question.settings.missing(value)) is not None:
+            errors.append(invalid(f"{name}: {missing}", name))
+        elif question.required and not question.settings.is_answered(value):
             errors.append(invalid(f"{name}: the question is required, and {shown(value)} does not answer it.", name))
     return checked, errors
+
+
+def check_suggestion(question: AskedQuestion, value: Any, record_fields: Mapping[str, Any]) -> Any:
+    """The suggested answer in its normal form: complete, as a submitted one. Raises AnswerError."""
+    checked = question.settings.check(value, record_fields)
+    if (missing := question.settings.missing(checked)) is not None:
+        raise AnswerError(missing)
+    return checked
+
+
+def answer_problem(error: AnswerError, question: str, *path: str | int) -> GradbookError:
+    """The error for a wrong answer to a question, which names the item of a list; `path` leads to the answer."""
+    item = f"[{error.path[0]}]" if error.path else ""
+    return invalid(f"{question}{item}: {error}", *(path or (question,)), *error.path)
 
 
 def _unknown(name: Any, questions: Questions) -> GradbookError:

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any, Final, Literal
 
 from sqlalchemy import insert, select, update
@@ -242,11 +243,12 @@ def _problems(new: CreateDatasetInput) -> Iterator[GradbookError]:
     yield from _head_problems(new.name, new.guidelines, new.min_submitted)
     yield from _list_problems(new.fields, "field", MAX_FIELDS)
     yield from _list_problems(new.questions, "question", MAX_QUESTIONS)
+    fields = {field.name: field.type for field in new.fields}
     for index, question in enumerate(new.questions):
         problem = question.description and text_problem(question.description, MAX_DESCRIPTION)
         if problem:
             yield invalid(problem, "questions", index, "description")
-        for error in question.settings.problems():
+        for error in chain(question.settings.problems(), question.settings.field_problems(fields)):
             yield error.below("questions", index, "settings", question.settings.key)
 
 

@@ -35,8 +35,8 @@ describe_enum(
     RATING="A whole number of a range.",
     LABEL="One of several options.",
     MULTI_LABEL="Any number of several options, each once.",
-    RANKING="An order of several options.",
-    SPAN="Labelled parts of a field's text.",
+    RANKING="An order of all options, `[{value, rank}, …]`.",
+    SPAN="Labelled parts of a field's text, `[{start, end, label}, …]`; offsets count Unicode code points.",
 )
 describe_enum(
     OnConflict,

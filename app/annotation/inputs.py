@@ -60,19 +60,29 @@ class MultiLabelSettingsInput:
     options: list[OptionInput] = strawberry.field(description="What there is to choose from.")
 
 
-@strawberry.input(description="A question answered by an order of several options.")
+@strawberry.input(
+    description="A question answered by an order of all options: `[{value, rank}, …]`, the best with rank 1. Of options"
+    " that share a rank each has one more than there are options before it, as in sports: 1, 1, 3."
+)
 class RankingSettingsInput:
     """Settings of a ranking question."""
 
-    options: list[OptionInput] = strawberry.field(description="What is to be ordered.")
+    options: list[OptionInput] = strawberry.field(description="What is to be ordered: 2 to 50.")
+    allow_ties: bool = strawberry.field(description="Whether options may share a rank.", default=False)
 
 
-@strawberry.input(description="A question answered by labelled parts of a field's text.")
+@strawberry.input(
+    description="A question answered by labelled parts of a field's text: `[{start, end, label}, …]`, or `[]` if there"
+    " are none. Offsets count Unicode code points from 0, and `end` is the place after the last one. JavaScript's"
+    " strings count UTF-16 units, of which an emoji has two: count `Array.from(text)` there. `text` may be sent with a"
+    " span, and is compared with what the offsets mark."
+)
 class SpanSettingsInput:
     """Settings of a span question."""
 
-    field: str = strawberry.field(description="The name of the field whose text is labelled.")
+    field: str = strawberry.field(description="The name of the TEXT field whose parts are labelled.")
     labels: list[OptionInput] = strawberry.field(description="What a part can be labelled as.")
+    allow_overlap: bool = strawberry.field(description="Whether spans may share characters.", default=False)
 
 
 @strawberry.input(one_of=True, description="What kind of answer a question takes: exactly one of these.")
@@ -86,11 +96,9 @@ class QuestionSettingsInput:
         description="Any number of options.", default=strawberry.UNSET
     )
     ranking: RankingSettingsInput | None = strawberry.field(
-        description="An order of options. Not available yet.", default=strawberry.UNSET
+        description="An order of options.", default=strawberry.UNSET
     )
-    span: SpanSettingsInput | None = strawberry.field(
-        description="Labelled parts of a text. Not available yet.", default=strawberry.UNSET
-    )
+    span: SpanSettingsInput | None = strawberry.field(description="Labelled parts of a text.", default=strawberry.UNSET)
 
     def to_domain(self) -> QuestionSettings:
         """The settings of the one type that was given."""

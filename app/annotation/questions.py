@@ -1,69 +1,35 @@
 """The types of questions: what settings each has and which answers it takes.
 
-One class per type, in one frame: to add a type is to add a class.
+One class per type, in one frame (`question_type`): to add a type is to add a class. Rankings and spans, whose rules are
+longer, have files of their own.
 """
 
 from __future__ import annotations
 
-import difflib
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import orjson
 from typing_extensions import override
 
-from app.annotation.checks import MAX_TITLE, invalid, listed, shown, text_problem
+from app.annotation.checks import invalid, shown, text_problem
+from app.annotation.options import Option as Option
+from app.annotation.options import checked_option, option_problems, options_from_json, options_to_json
+from app.annotation.question_type import AnswerError as AnswerError
+from app.annotation.question_type import QuestionSettings as QuestionSettings
+from app.annotation.question_type import is_int as is_int
+from app.annotation.question_type import is_number as is_number
+from app.annotation.question_type import whole
+from app.annotation.rankings import RankingSettings as RankingSettings
+from app.annotation.spans import SpanSettings as SpanSettings
 from app.annotation.tables import QuestionType
 from app.errors import GradbookError
 
 MAX_TEXT_ANSWER = 100_000  # characters
-MAX_OPTIONS = 500
-MAX_OPTION_VALUE = 200  # characters
 RATING_BOUND = 1_000
 MAX_RATINGS = 101  # 0 to 100
-
-
-class AnswerError(ValueError):
-    """An answer that its question does not take; the message names it and what is allowed."""
-
-
-class QuestionSettings(ABC):
-    """The settings of a question of one type, as a client gives them and as they are stored.
-
-    `key` names the type in GraphQL's one-of input and in schema files. An instance may hold anything until
-    `problems` found none.
-    """
-
-    type: ClassVar[QuestionType]
-    key: ClassVar[str]
-    reads_fields: ClassVar[bool] = False
-
-    @classmethod
-    @abstractmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> Self:
-        """From settings as JSON, stored or in a schema file."""
-
-    @abstractmethod
-    def to_json(self) -> dict[str, Any]:
-        """As they are stored and shown, keys as in GraphQL."""
-
-    @abstractmethod
-    def problems(self) -> Iterator[GradbookError]:
-        """What is wrong with the settings; paths lead into them."""
-
-    @abstractmethod
-    def check(self, value: Any, record_fields: Mapping[str, Any]) -> Any:
-        """The answer in its normal form: equal answers are equal bytes. Raises AnswerError.
-
-        `record_fields` are empty unless the type says `reads_fields`.
-        """
-
-    def is_answered(self, value: Any) -> bool:
-        """Whether a checked value answers a required question."""
-        return value is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +102,10 @@ class RatingSettings(QuestionSettings):
 
     @override
     def check(self, value: Any, record_fields: Mapping[str, Any]) -> int:
-        if not is_number(value) or value % 1 != 0 or not self.min <= value <= self.max:
+        rating = whole(value)
+        if rating is None or not self.min <= rating <= self.max:
             raise AnswerError(f"{shown(value)} is not a whole number from {self.min} to {self.max}.")
-        return int(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One choice: the value that an answer names, and what people read (the value itself if there is no text)."""
-
-    value: str
-    text: str | None = None
+        return rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +120,19 @@ class LabelSettings(QuestionSettings):
     @classmethod
     @override
     def from_json(cls, settings: Mapping[str, Any]) -> Self:
-        return cls(_options_from_json(settings.get("options")))
+        return cls(options_from_json(settings.get("options")))
 
     @override
     def to_json(self) -> dict[str, Any]:
-        return {"options": [_option_to_json(option) for option in self.options]}
+        return {"options": options_to_json(self.options)}
 
     @override
     def problems(self) -> Iterator[GradbookError]:
-        return _option_problems(self.options)
+        return option_problems(self.options)
 
     @override
     def check(self, value: Any, record_fields: Mapping[str, Any]) -> Any:
-        return _checked_option(self.options, value)
+        return self.options[checked_option(self.options, value)].value
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,57 +146,17 @@ class MultiLabelSettings(LabelSettings):
     def check(self, value: Any, record_fields: Mapping[str, Any]) -> list[str]:
         if not isinstance(value, list | tuple):
             raise AnswerError(f"{shown(value)} is not a list of options, such as [{shown(self.options[0].value)}].")
-        chosen: set[str] = set()
-        for item in value:
-            option = _checked_option(self.options, item)
-            if option in chosen:
-                raise AnswerError(f"{shown(option)} is chosen twice: name each option once.")
-            chosen.add(option)
-        return [option.value for option in self.options if option.value in chosen]
+        chosen: set[int] = set()
+        for index, item in enumerate(value):
+            place = checked_option(self.options, item, index)
+            if place in chosen:
+                raise AnswerError(f"{shown(item)} is chosen twice: name each option once.", index)
+            chosen.add(place)
+        return [self.options[place].value for place in sorted(chosen)]
 
     @override
     def is_answered(self, value: Any) -> bool:
         return bool(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _NotYet(QuestionSettings):
-    """A type that has its place, but cannot be asked yet."""
-
-    settings: Mapping[str, Any]
-
-    @classmethod
-    @override
-    def from_json(cls, settings: Mapping[str, Any]) -> Self:
-        return cls(settings)
-
-    @override
-    def to_json(self) -> dict[str, Any]:
-        return dict(self.settings)
-
-    @override
-    def problems(self) -> Iterator[GradbookError]:
-        available = [kind.type.name for kind in SETTINGS.values() if not issubclass(kind, _NotYet)]
-        yield invalid(f"Questions of type {self.type.name} are not available yet: use {', '.join(available)}.")
-
-    @override
-    def check(self, value: Any, record_fields: Mapping[str, Any]) -> Any:
-        raise AnswerError(f"Questions of type {self.type.name} take no answers yet.")
-
-
-class RankingSettings(_NotYet):
-    """An order of several options."""
-
-    type = QuestionType.RANKING
-    key = "ranking"
-
-
-class SpanSettings(_NotYet):
-    """Labelled parts of a field's text."""
-
-    type = QuestionType.SPAN
-    key = "span"
-    reads_fields = True
 
 
 SETTINGS: Mapping[QuestionType, type[QuestionSettings]] = {
@@ -271,67 +190,5 @@ def parse_questions(text: str) -> Questions:
     }
 
 
-def is_int(value: Any) -> bool:
-    """Whether the value is a whole number; Python's booleans are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Whether the value is a number; Python's booleans are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_bounded(value: Any) -> bool:
     return is_int(value) and -RATING_BOUND <= value <= RATING_BOUND
-
-
-def _options_from_json(options: Any) -> Any:
-    if not isinstance(options, list):
-        return options
-    known = {field.name for field in fields(Option)}
-    return tuple(
-        Option(**option) if isinstance(option, dict) and "value" in option and option.keys() <= known else option
-        for option in options
-    )
-
-
-def _option_to_json(option: Option) -> dict[str, str]:
-    return {"value": option.value} if option.text is None else {"value": option.value, "text": option.text}
-
-
-def _option_problems(options: Any) -> Iterator[GradbookError]:
-    if not isinstance(options, list | tuple):
-        yield invalid(f"{shown(options)} is not a list of options.", "options")
-        return
-    if not 2 <= len(options) <= MAX_OPTIONS:
-        yield invalid(f"There are {len(options):,} options: give 2 to {MAX_OPTIONS}.", "options")
-        return
-    seen: dict[str, int] = {}
-    for index, option in enumerate(options):
-        if not isinstance(option, Option):
-            yield invalid(f'{shown(option)} is no option: write {{"value": …, "text": …}}.', "options", index)
-            continue
-        problem = text_problem(option.value, MAX_OPTION_VALUE, 1)
-        if problem:
-            yield invalid(problem, "options", index, "value")
-        elif option.value in seen:
-            yield invalid(
-                f"{shown(option.value)} is also the value of option {seen[option.value]}: values must be unique.",
-                "options",
-                index,
-                "value",
-            )
-        else:
-            seen[option.value] = index
-        problem = None if option.text is None else text_problem(option.text, MAX_TITLE, 1)
-        if problem:
-            yield invalid(problem, "options", index, "text")
-
-
-def _checked_option(options: Sequence[Option], value: Any) -> str:
-    if isinstance(value, str) and any(value == option.value for option in options):
-        return value
-    values = [option.value for option in options]
-    close = difflib.get_close_matches(value[:MAX_OPTION_VALUE], values, n=1) if isinstance(value, str) else []
-    hint = f" Is {shown(close[0])} meant?" if close else ""
-    raise AnswerError(f"{shown(value)} is not an option: allowed are {listed(values)}.{hint}")

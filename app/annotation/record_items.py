@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from app.annotation.answers import check_answers
+from app.annotation.answers import answer_problem, check_answers, check_suggestion
 from app.annotation.checks import checked_json, invalid, listed, shown, text_problem
 from app.annotation.fields import Fields, field_problems
 from app.annotation.questions import AnswerError, Questions, is_number
@@ -160,9 +160,9 @@ def _check_suggestions(item: RecordInput, questions: Questions, errors: list[Gra
             errors.append(GradbookError(Code.DUPLICATE_ITEM, message, (*path, "question")))
             continue
         try:
-            value = question.settings.check(suggestion.value, item.fields)
+            value = check_suggestion(question, suggestion.value, item.fields)
         except AnswerError as error:
-            errors.append(invalid(f"{question.name}: {error}", *path, "value"))
+            errors.append(answer_problem(error, question.name, *path, "value"))
             continue
         errors += [error.below(*path) for error in _origin_problems(suggestion)]
         checked[question.name] = CheckedSuggestion(question.name, value, suggestion.score, suggestion.agent)

@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, select
 from app.annotation.checks import raise_errors
 from app.annotation.datasets import lock_dataset
 from app.annotation.fields import parse_fields
-from app.annotation.questions import parse_questions
+from app.annotation.marked_texts import marked_texts
+from app.annotation.questions import Questions, parse_questions
 from app.annotation.record_items import CheckedRecord, RecordInput, Shape, check_record
 from app.annotation.responses import MAX_BATCH, CheckedAnswers, import_responses, lock_users, too_many
 from app.annotation.sql import CHANGE, JOIN, LOCK, as_json, fields_text, questions_text, rows, rows_json, statement
@@ -32,7 +33,10 @@ class OnConflict(enum.Enum):
 
     ERROR = "It is answered with DUPLICATE; the stored one stays as it is."
     SKIP = "It is left out; the stored one stays as it is."
-    UPDATE = "It replaces the fields; metadata, suggestions and responses that it has replace the stored ones."
+    UPDATE = (
+        "It replaces the fields; metadata, suggestions and responses that it has replace the stored ones. It is "
+        "answered with CONFLICT if a text would change in which spans are marked that it does not replace."
+    )
 
 
 class Outcome(enum.Enum):
@@ -66,15 +70,17 @@ class RecordResult:
 def add_records(uow: UnitOfWork, batch: AddRecordsInput, limit: int = MAX_BATCH) -> list[RecordResult]:
     """Add records to a dataset and answer item by item; the good ones are kept.
 
-    Wrong items have errors: INVALID_INPUT, DUPLICATE for a key that the dataset has, NOT_FOUND for a user of
-    `responses`, DUPLICATE_ITEM for the later of two good items with one key. The number of statements does not depend
-    on the number of items. Raises NOT_FOUND for the dataset, FORBIDDEN for an ANNOTATOR, LIMIT_EXCEEDED.
+    Wrong items have errors: INVALID_INPUT, DUPLICATE for a key that the dataset has, CONFLICT for a text in which spans
+    are marked (`marked_texts`), NOT_FOUND for a user of `responses`, DUPLICATE_ITEM for the later of two good items
+    with one key. The number of statements does not depend on the number of items. Raises NOT_FOUND for the dataset,
+    FORBIDDEN for an ANNOTATOR, LIMIT_EXCEEDED.
     """
     raise_errors(too_many(batch.records, limit, "records"))
     # The threshold stays while this lasts, and is read by a later statement: the lock may have waited for a new one.
     lock_dataset(uow, batch.dataset_id, "datasetId", share=True)
-    good, results = _check(uow, batch)
-    for result in _Batch(uow, batch.dataset_id, batch.on_conflict).write(good):
+    shape = read_shape(uow, batch.dataset_id)
+    good, results = _check(uow, batch, shape)
+    for result in _Batch(uow, batch.dataset_id, batch.on_conflict, shape.questions).write(good):
         results[result.index] = result
     answered = [results[index] for index in sorted(results)]
     if any(result.outcome in {Outcome.ADDED, Outcome.UPDATED} for result in answered):
@@ -82,9 +88,10 @@ def add_records(uow: UnitOfWork, batch: AddRecordsInput, limit: int = MAX_BATCH)
     return answered
 
 
-def _check(uow: UnitOfWork, batch: AddRecordsInput) -> tuple[list[CheckedRecord], dict[int, RecordResult]]:
+def _check(
+    uow: UnitOfWork, batch: AddRecordsInput, shape: Shape
+) -> tuple[list[CheckedRecord], dict[int, RecordResult]]:
     """The good items and the answers to the others, by index."""
-    shape = read_shape(uow, batch.dataset_id)
     users = lock_users(uow, (response.user_id for item in batch.records for response in item.responses))
     good: list[CheckedRecord] = []
     refused: dict[int, RecordResult] = {}
@@ -112,10 +119,11 @@ def read_shape(uow: UnitOfWork, dataset_id: int) -> Shape:
 class _Batch:
     """One batch of good items on its way into the dataset, whose row is locked."""
 
-    def __init__(self, uow: UnitOfWork, dataset_id: int, on_conflict: OnConflict) -> None:
+    def __init__(self, uow: UnitOfWork, dataset_id: int, on_conflict: OnConflict, questions: Questions) -> None:
         self._uow = uow
         self._dataset_id = dataset_id
         self._on_conflict = on_conflict
+        self._questions = questions
         self._statements = _statements(uow.dialect_name)
 
     def write(self, items: Sequence[CheckedRecord]) -> list[RecordResult]:
@@ -124,11 +132,13 @@ class _Batch:
         waiting = list(items)
         while waiting:
             found = self._find([item.key for item in waiting])
-            stored = [item for item in waiting if item.key in found]
-            results += [self._answer(item, found[item.key]) for item in stored]
+            stored = {found[item.key]: item for item in waiting if item.key in found}
             if stored and self._on_conflict is OnConflict.UPDATE:
-                written |= {found[item.key]: item for item in stored}
-                self._update({found[item.key]: item for item in stored})
+                marked = marked_texts(self._uow, self._questions, stored)
+                results += [_refused(stored.pop(record_id).index, error) for record_id, error in marked.items()]
+                written |= stored
+                self._update(stored)
+            results += [self._answer(item, record_id) for record_id, item in stored.items()]
             added = self._insert([item for item in waiting if item.key not in found])
             written |= added
             results += [RecordResult(item.index, Outcome.ADDED, record_id) for record_id, item in added.items()]
@@ -166,6 +176,8 @@ class _Batch:
         return {record_id: new[record_id] for (record_id,) in inserted}
 
     def _update(self, items: Mapping[int, CheckedRecord]) -> None:
+        if not items:
+            return
         given = [_row(record_id, item) for record_id, item in items.items()]
         self._fetch(self._statements["update"], rows=rows_json(given), now=self._uow.now)
 

@@ -212,7 +212,7 @@ def _questions_of_records(uow: UnitOfWork, record_ids: Sequence[int]) -> dict[in
 
 
 def _record_fields(uow: UnitOfWork, questions: Mapping[int, Questions]) -> dict[int, Mapping[str, Any]]:
-    """The fields of those records about which a question asks that reads them."""
+    """The fields of those records about which a question asks that reads them: one statement more, and only then."""
     ids = [
         record_id
         for record_id, asked in questions.items()
@@ -285,7 +285,13 @@ _VISIBLE_RECORDS = {
 }
 _VISIBLE_RESPONSE = {role.name: _visible_response(role.name) for role in Role}
 _QUESTIONS = Statement(select(Dataset.id, questions_text()).where(among_ids(Dataset.__table__.c.id)))
-_FIELDS = Statement(select(Record.id, Record.fields).where(among_ids(_record.c.id)))
+# Locked as the write will lock them: what was checked against these fields is written while they are so.
+_FIELDS = Statement(
+    select(Record.id, Record.fields)
+    .where(among_ids(_record.c.id))
+    .order_by(_record.c.id)
+    .with_for_update(key_share=True)
+)
 _LOCK_USER = Statement(select(User.id).where(User.id == bindparam("user_id", type_=Snowflake)).with_for_update())
 _LOCK_USERS = Statement(
     select(User.id).where(among_ids(User.__table__.c.id)).order_by(User.id).with_for_update(read=True, key_share=True)

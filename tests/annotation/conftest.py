@@ -1,9 +1,12 @@
 """A dataset with people who answer it, in every database test of annotation."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from app.annotation.datasets import CreateDatasetInput, FieldInput, QuestionInput, create_dataset
+from app.annotation.questions import Option, RankingSettings, SpanSettings
 from app.annotation.status import PROTECTED, StatusSession
 from app.db import Database
 from tests.annotation.book import Book
@@ -20,3 +23,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def book(database: Database) -> Book:
     """A new dataset in a fresh database of either kind."""
     return await Book.make(database)
+
+
+@pytest.fixture
+async def marking(book: Book) -> Book:
+    """The book, its dataset one that asks for spans, and for an order if one likes."""
+    questions = [
+        QuestionInput("names", SpanSettings("text", (Option("PERSON"), Option("PLACE")))),
+        QuestionInput("appeal", RankingSettings((Option("duty"), Option("fear"))), required=False),
+    ]
+    fields = [FieldInput("text"), FieldInput("note", required=False)]
+    new = CreateDatasetInput("marked", fields, questions, book.workspace)
+    return replace(book, dataset=await book.act("admin", create_dataset, new))

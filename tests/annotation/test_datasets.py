@@ -13,7 +13,14 @@ from app.annotation.datasets import (
     create_dataset,
     update_dataset,
 )
-from app.annotation.questions import LabelSettings, MultiLabelSettings, Option, RankingSettings, TextSettings
+from app.annotation.questions import (
+    LabelSettings,
+    MultiLabelSettings,
+    Option,
+    RankingSettings,
+    SpanSettings,
+    TextSettings,
+)
 from app.annotation.tables import FieldType
 from tests.annotation.book import Book
 
@@ -95,9 +102,19 @@ WRONG: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
         "0 is not a whole number",
     ),
     (
-        {"questions": [QuestionInput("q", RankingSettings({}))]},
-        ("questions", 0, "settings", "ranking"),
-        "Questions of type RANKING are not available yet: use TEXT, RATING, LABEL, MULTI_LABEL.",
+        {"questions": [QuestionInput("q", RankingSettings(OPTIONS[:1]))]},
+        ("questions", 0, "settings", "ranking", "options"),
+        "There are 1 options: give 2 to 50.",
+    ),
+    (
+        {"questions": [QuestionInput("q", TextSettings()), QuestionInput("r", SpanSettings("txt", OPTIONS))]},
+        ("questions", 1, "settings", "span", "field"),
+        'There is no field "txt": spans are marked in a TEXT field, of which there is "text".',
+    ),
+    (
+        {"questions": [QuestionInput("q", SpanSettings("image", OPTIONS))]},
+        ("questions", 0, "settings", "span", "field"),
+        'The field "image" is IMAGE: spans are marked in a TEXT field, of which there is "text".',
     ),
 ]
 

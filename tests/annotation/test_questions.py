@@ -75,7 +75,6 @@ def test_an_answer_comes_back_in_its_normal_form(settings: QuestionSettings, val
         (MultiLabelSettings(TOPICS), "war", r'"war" is not a list of options, such as \["economy"\]'),
         (MultiLabelSettings(TOPICS), ["war", "peace"], '"peace" is not an option'),
         (MultiLabelSettings(TOPICS), ["war", "war"], '"war" is chosen twice'),
-        (RankingSettings({}), ["a"], "RANKING take no answers yet"),
     ],
 )
 def test_a_wrong_answer_is_named_with_what_is_allowed(settings: QuestionSettings, value: Any, message: str) -> None:
@@ -101,8 +100,15 @@ def test_a_wrong_answer_is_named_with_what_is_allowed(settings: QuestionSettings
         (LabelSettings.from_json({"options": "ab"}), ("options",), '"ab" is not a list'),
         (LabelSettings.from_json({"options": [{"value": "a"}, "b"]}), ("options", 1), '"b" is no option'),
         (MultiLabelSettings.from_json({"options": [{"value": "a"}, {"text": "b"}]}), ("options", 1), "is no option"),
-        (RankingSettings({}), (), "RANKING are not available yet: use TEXT, RATING, LABEL, MULTI_LABEL"),
-        (SpanSettings({}), (), "SPAN are not available yet"),
+        (RankingSettings([Option("a")]), ("options",), "There are 1 options: give 2 to 50"),
+        (RankingSettings([Option(str(n)) for n in range(51)]), ("options",), "There are 51 options: give 2 to 50"),
+        (RankingSettings(TOPICS, "yes"), ("allowTies",), '"yes" is neither true nor false'),  # type: ignore[arg-type]
+        (SpanSettings("text", []), ("labels",), "There are 0 labels: give 1 to 500"),
+        (SpanSettings("text", [Option("a"), Option("a")]), ("labels", 1, "value"), '"a" is also the value of label 0'),
+        (SpanSettings("text", TOPICS, 1), ("allowOverlap",), "1 is neither true nor false"),  # type: ignore[arg-type]
+        (SpanSettings.from_json({"labels": [{"value": "a"}]}), ("field",), "null is not a string"),
+        (SpanSettings.from_json({"field": "text"}), ("labels",), "null is not a list of labels"),
+        (SpanSettings.from_json({"field": "text", "labels": ["a"]}), ("labels", 0), '"a" is no label'),
     ],
 )
 def test_wrong_settings_are_named_by_path(settings: QuestionSettings, path: tuple[Any, ...], message: str) -> None:
@@ -113,7 +119,17 @@ def test_wrong_settings_are_named_by_path(settings: QuestionSettings, path: tupl
 
 @pytest.mark.parametrize(
     "settings",
-    [TextSettings(), TextSettings(9), RatingSettings(0, 100), LabelSettings(TOPICS), MultiLabelSettings(TOPICS)],
+    [
+        TextSettings(),
+        TextSettings(9),
+        RatingSettings(0, 100),
+        LabelSettings(TOPICS),
+        MultiLabelSettings(TOPICS),
+        RankingSettings(TOPICS),
+        RankingSettings(TOPICS, allow_ties=True),
+        SpanSettings("text", TOPICS[:1]),
+        SpanSettings("text", TOPICS, allow_overlap=True),
+    ],
 )
 def test_settings_survive_storing(settings: QuestionSettings) -> None:
     assert list(settings.problems()) == []

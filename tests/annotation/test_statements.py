@@ -116,6 +116,27 @@ async def test_adding_records(book: Book, statements: Count, on_conflict: OnConf
         assert counts[0] <= 12
 
 
+async def test_spans_are_checked_set_wise(marking: Book, statements: Count, backend: str) -> None:
+    """One statement more reads the texts; three look after those that change, however many there are."""
+    answers = {"names": [{"start": 0, "end": 3, "label": "PERSON"}]}
+    suggestions = [SuggestionInput("names", answers["names"])]
+    records = await marking.add([record(number, suggestions=suggestions) for number in range(1000)])
+    await marking.act("ada", submit_responses, [Answers(records[0], answers)])
+    counts = []
+    for size in SIZES:
+        items = [Answers(record_id, answers) for record_id in records[:size]]
+        counts.append(len(await statements(marking.act("ada", submit_responses, items))))
+    assert counts == [{"postgresql": 6, "sqlite": 8}[backend]] * 3
+    counts = []
+    for size in SIZES:
+        changed = [RecordInput({"text": "short"}, f"p{number}") for number in range(size)]
+        seen = await statements(marking.add_some(changed, OnConflict.UPDATE))
+        assert not any("UPDATE record" in sql for sql in seen)
+        counts.append(len(seen))
+    assert len(set(counts)) == 1, counts
+    assert counts[0] <= 12
+
+
 async def test_a_new_threshold(book: Book, statements: Count) -> None:
     counts, stored = [], 0
     for threshold, size in enumerate(SIZES, 2):

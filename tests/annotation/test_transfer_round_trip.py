@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from app.accounts.access import OPERATOR
 from app.accounts.workspaces import create_workspace
 from app.annotation.datasets import CreateDatasetInput, FieldInput, QuestionInput, create_dataset
-from app.annotation.questions import LabelSettings, MultiLabelSettings, Option, RatingSettings, TextSettings
+from app.annotation.questions import (
+    LabelSettings,
+    MultiLabelSettings,
+    Option,
+    RankingSettings,
+    RatingSettings,
+    SpanSettings,
+    TextSettings,
+)
 from app.annotation.tables import FieldType
 from app.db import Database, UnitOfWork
 from tests.annotation.transfer import Line, Transfer
@@ -32,6 +40,10 @@ ANSWERS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "tone": st.integers(1, 5),
         "topic": st.sampled_from(["war", "pe ace"]),
         "tags": st.lists(st.sampled_from(["a", "b", "ü"]), unique=True).map(sorted),
+        "order": st.permutations(["x", "y"]).map(
+            lambda order: [{"value": value, "rank": rank} for rank, value in enumerate(order, 1)]
+        ),
+        "parts": st.sampled_from([[], [{"start": 0, "end": 1, "label": "ü"}]]),
     },
 )
 RESPONSE: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -48,7 +60,7 @@ SUGGESTION: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     optional={"score": st.floats(allow_nan=False, allow_infinity=False), "agent": TEXTS.filter(bool)},
 )
 LINE: st.SearchStrategy[Line] = st.fixed_dictionaries(
-    {"fields": st.fixed_dictionaries({"text": TEXTS}, optional={"any": JSONS})},
+    {"fields": st.fixed_dictionaries({"text": TEXTS.map("🎉{}".format)}, optional={"any": JSONS})},
     optional={
         "metadata": st.dictionaries(TEXTS, JSONS, max_size=3),
         "suggestions": st.lists(SUGGESTION, max_size=1),
@@ -68,6 +80,8 @@ async def round_trip(database: Database, lines: Sequence[Line]) -> tuple[list[by
             QuestionInput("tone", RatingSettings(1, 5), required=False),
             QuestionInput("topic", LabelSettings((Option("war"), Option("pe ace"))), required=False),
             QuestionInput("tags", MultiLabelSettings((Option("a"), Option("b"), Option("ü"))), required=False),
+            QuestionInput("order", RankingSettings((Option("x"), Option("y"))), required=False),
+            QuestionInput("parts", SpanSettings("text", (Option("ü"),)), required=False),
         ]
         fields = [FieldInput("text"), FieldInput("any", FieldType.CUSTOM, required=False)]
         name = f"round {uow.new_id()}"
