@@ -92,6 +92,10 @@ class Settings(BaseSettings):
         100, ge=1, le=10_000, description="Operations that one WebSocket connection may run at a time."
     )
 
+    reservation_minutes: float = Field(
+        15, gt=0, le=1440, description="How long `nextRecords` keeps a record for the annotator who was given it."
+    )
+
     session_days: float = Field(14, gt=0, le=366, description="A sign-in by password ends after so many days.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         (), description="Other web origins that may use the API from a browser: https://ui.example.com,https://…"

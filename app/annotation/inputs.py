@@ -228,6 +228,18 @@ class AddRecordsInput:
         )
 
 
+@strawberry.input(description="Whose turn it is to be answered.")
+class NextRecordsInput:
+    """Input of nextRecords."""
+
+    dataset_id: strawberry.ID = strawberry.field(description="The dataset.")
+    first: int = strawberry.field(description="How many records, at most 100.", default=10)
+
+    def dataset(self) -> int:
+        """The number of the dataset that is meant. Raises INVALID_ID."""
+        return decode_id("dst", self.dataset_id, "dataset", ("datasetId",))
+
+
 @strawberry.input(description="Answers to submit.")
 class SubmitResponseInput:
     """Input of submitResponse."""

@@ -1,16 +1,18 @@
 """Mutations of annotation."""
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
 import strawberry
 
-from app.annotation import datasets, records, responses
+from app.annotation import datasets, queue, records, responses
 from app.annotation.inputs import (
     AddRecordsInput,
     CreateDatasetInput,
     DeleteResponseInput,
     DiscardResponseInput,
+    NextRecordsInput,
     SaveDraftInput,
     SubmitResponseInput,
     SubmitResponsesInput,
@@ -50,6 +52,21 @@ class AddRecordsPayload(Payload):
     updated: int = strawberry.field(description="How many replaced a stored one.", default=0)
     skipped: int = strawberry.field(description="How many were there already and stayed as they were.", default=0)
     results: list[AddRecordResult] = strawberry.field(description="Item by item.", default_factory=list)
+
+
+@strawberry.type(description="Records for the viewer to answer, or what was wrong.")
+class NextRecordsPayload(Payload):
+    """Answer of nextRecords."""
+
+    records: list[Record] = strawberry.field(
+        description="In the order in which to answer them; empty when there is none for the viewer now.",
+        default_factory=list,
+    )
+    reserved_until: datetime.datetime | None = strawberry.field(
+        description="Until when they are reserved for the viewer. Without records: when to ask again, because a"
+        " reservation of somebody else ends by then; null when nothing is left for the viewer to answer.",
+        default=None,
+    )
 
 
 @strawberry.type(description="The response with its record, or what was wrong.")
@@ -125,6 +142,23 @@ class AnnotationMutations:
             )
 
         return await mutate(info, AddRecordsPayload, work)
+
+    @strawberry.mutation(
+        description="The viewer's queue: records that need answers, that they have neither submitted nor discarded, and"
+        " that not enough others are answering right now. What is returned is reserved for the viewer for some minutes"
+        " (`GRADBOOK_RESERVATION_MINUTES`): asked again, it comes first. Their drafts come last."
+    )
+    async def next_records(self, info: Info, input: NextRecordsInput) -> NextRecordsPayload:
+        """See app.annotation.queue.next_records."""
+        keep = datetime.timedelta(minutes=info.context.services.settings.reservation_minutes)
+
+        def work(uow: UnitOfWork) -> NextRecordsPayload:
+            found = queue.next_records(uow, input.dataset(), input.first, keep)
+            return NextRecordsPayload(
+                records=[ref("Record", number) for number in found.record_ids], reserved_until=found.until
+            )
+
+        return await mutate(info, NextRecordsPayload, work)
 
     @strawberry.mutation(description="Answer a record: creates or replaces the viewer's response.")
     async def submit_response(self, info: Info, input: SubmitResponseInput) -> ResponsePayload:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import ColumnElement, bindparam, exists, select
+from sqlalchemy import ColumnElement, bindparam, select
 
-from app.accounts.scope import VIEWER_ID
 from app.accounts.tables import Role, User
 from app.annotation import response_sql, scope
 from app.annotation.answers import check_answers
@@ -246,21 +245,11 @@ def _no_record(record_id: int) -> GradbookError:
     return GradbookError(Code.NOT_FOUND, f"There is no record rec_{record_id} that you can see.", ("recordId",))
 
 
-def _active_viewer() -> ColumnElement[bool]:
-    """Whether the viewer is there still. The lock keeps them there, and comes before those on records."""
-    user = User.__table__
-    return exists(
-        select(user.c.id)
-        .where(user.c.id == VIEWER_ID, user.c.deleted_at.is_(None))
-        .with_for_update(read=True, key_share=True)
-    )
-
-
 def _visible_records(kind: str, column: ColumnElement[Any], which: ColumnElement[bool]) -> Statement:
     record, dataset = Record.__table__, Dataset.__table__
     joined = record.join(dataset, record.c.dataset_id == dataset.c.id)
     visible = scope.dataset(dataset, kind)
-    return Statement(select(record.c.id, column).select_from(joined).where(which, visible, _active_viewer()))
+    return Statement(select(record.c.id, column).select_from(joined).where(which, visible, scope.active_viewer()))
 
 
 def _visible_response(kind: str) -> Statement:
@@ -272,7 +261,7 @@ def _visible_response(kind: str) -> Statement:
             response.c.id == bindparam("response_id", type_=Snowflake),
             scope.dataset(dataset, kind),
             scope.response(response, kind),
-            _active_viewer(),
+            scope.active_viewer(),
         )
     )
 

@@ -5,10 +5,10 @@ A child is seen when its parent is seen and `own` rules hold: a record follows i
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, FromClause, true
+from sqlalchemy import ColumnElement, FromClause, exists, select, true
 
 from app.accounts.scope import VIEWER_ID, in_workspace
-from app.accounts.tables import Role
+from app.accounts.tables import Role, User
 
 
 def dataset(table: FromClause, kind: str) -> ColumnElement[bool]:
@@ -19,5 +19,20 @@ def dataset(table: FromClause, kind: str) -> ColumnElement[bool]:
 def response(table: FromClause, kind: str) -> ColumnElement[bool]:
     """Of a visible record's responses an annotator sees only their own: absent means absent from counts too."""
     if kind == Role.ANNOTATOR.name:
-        return table.c.user_id == VIEWER_ID
+        return own_response(table, kind)
     return true()
+
+
+def own_response(table: FromClause, _kind: str) -> ColumnElement[bool]:
+    """The viewer's own responses."""
+    return table.c.user_id == VIEWER_ID
+
+
+def active_viewer() -> ColumnElement[bool]:
+    """Whether the viewer is there still. The lock keeps them there, and comes before those on records."""
+    user = User.__table__
+    return exists(
+        select(user.c.id)
+        .where(user.c.id == VIEWER_ID, user.c.deleted_at.is_(None))
+        .with_for_update(read=True, key_share=True)
+    )

@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, BigInteger, BindParameter, ColumnElement, Dialect,
 from sqlalchemy import Text as SqlText
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
+from sqlalchemy.types import Boolean, NullType, TypeDecorator, TypeEngine
 from typing_extensions import override
 
 from app.db.changes import POSTGRESQL_CHANGE_NUMBER, SQLITE_CHANGE_NUMBER
@@ -90,6 +90,16 @@ class fields_text(ColumnElement[str]):  # noqa: N801 - used like SQLAlchemy's fu
     inherit_cache = False
 
 
+class dataset_turn(ColumnElement[Any]):  # noqa: N801 - used like SQLAlchemy's functions
+    """For Core statements: waits until no other transaction has the turn of the row of `dataset`, and takes it.
+
+    It is no lock of the row, so nobody waits who does not ask for the turn. SQLite's one writer has it anyway.
+    """
+
+    type = NullType()
+    inherit_cache = False
+
+
 @compiles(among_ids)
 def _among_ids(element: among_ids, compiler: SQLCompiler, **kw: Any) -> str:
     ids = IDS[compiler.dialect.name].replace(":ids", compiler.process(element.ids, **kw))
@@ -104,6 +114,11 @@ def _questions_text(_: questions_text, compiler: SQLCompiler, **__: Any) -> str:
 @compiles(fields_text)
 def _fields_text(_: fields_text, compiler: SQLCompiler, **__: Any) -> str:
     return f"(SELECT {_FIELDS[compiler.dialect.name]} FROM field WHERE field.dataset_id = dataset.id)"
+
+
+@compiles(dataset_turn)
+def _dataset_turn(_: dataset_turn, compiler: SQLCompiler, **__: Any) -> str:
+    return "pg_advisory_xact_lock(dataset.id)" if compiler.dialect.name == POSTGRESQL else "dataset.id"
 
 
 def status(submitted: str, required: str) -> str:
@@ -130,11 +145,11 @@ def rows(dialect_name: str, columns: Mapping[str, str]) -> str:
     return f"(SELECT {extracted} FROM json_each(:rows)) AS rows"
 
 
-_PARAMETERS: dict[str, TypeEngine[Any]] = {"ids": IdList(), "now": Instant()}
+_PARAMETERS: dict[str, TypeEngine[Any]] = {"ids": IdList(), "now": Instant(), "until": Instant()}
 
 
 def statement(sql: str) -> Statement:
-    """Text as a statement; its parameters `now` and `ids` take a datetime and a list."""
+    """Text as a statement; its parameters `now`, `until` and `ids` take datetimes and a list."""
     clause = text(sql)
     shared = [bindparam(name, type_=type_) for name, type_ in _PARAMETERS.items() if f":{name}" in sql]
     ids = [bindparam(name, type_=Snowflake()) for name in clause._bindparams if name.endswith("_id")]

@@ -10,7 +10,7 @@ import datetime
 import enum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text
@@ -129,6 +129,10 @@ class Record(Base):
     changed: Mapped[int] = mapped_column(Snowflake)
 
 
+# Drafts are few: the queue finds a person's among all their responses.
+_DRAFT = text("status = 'DRAFT'")
+
+
 class Response(Base):
     """One user's answers about one record. `previous_status` is the status before the last write, in that same row."""
 
@@ -137,6 +141,7 @@ class Response(Base):
         UniqueConstraint("record_id", "user_id"),
         Index("ix_response_user_id", "user_id", "record_id"),
         Index("ix_response_dataset_id", "dataset_id", "id"),
+        Index("ix_response_user_id_draft", "user_id", "record_id", postgresql_where=_DRAFT, sqlite_where=_DRAFT),
     )
 
     id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
@@ -148,6 +153,25 @@ class Response(Base):
     values: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
     inserted_at: Mapped[datetime.datetime] = mapped_column(Instant)
     updated_at: Mapped[datetime.datetime] = mapped_column(Instant)
+
+
+class Reservation(Base):
+    """Until then the record is kept for the user to answer, unless they have answered or others were before them.
+
+    It says nothing about the record, so it goes with what it refers to.
+    """
+
+    __tablename__ = "reservation"
+    __table_args__ = (
+        Index("ix_reservation_dataset_id", "dataset_id"),
+        Index("ix_reservation_user_id", "user_id"),
+    )
+
+    record_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("record.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id", ondelete="CASCADE"))
+    since: Mapped[datetime.datetime] = mapped_column(Instant)
+    until: Mapped[datetime.datetime] = mapped_column(Instant)
 
 
 class Suggestion(Base):

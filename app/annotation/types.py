@@ -8,7 +8,7 @@ from sqlalchemy import func
 from app.accounts.types import User, Workspace
 from app.annotation import scope, tables
 from app.annotation.enums import FieldType, QuestionType, RecordStatus, ResponseStatus
-from app.graphql.entity import Connection, JsonPart, Node, Within, aggregate, column, entity, many, one, over
+from app.graphql.entity import Connection, JsonPart, Node, Within, aggregate, column, entity, many, one, over, own
 from app.graphql.scalars import JSON
 
 
@@ -86,6 +86,9 @@ class Record(Node):
     dataset: Dataset = one("Dataset", "dataset_id", "The dataset it belongs to.")
     responses: Connection["Response"] = many(
         "Response", "record_id", "What people answered; an annotator sees their own.", filter=True
+    )
+    my_response: "Response | None" = own(
+        "Response", "record_id", "The viewer's own response, a draft too.", scope.own_response
     )
     suggestions: list["Suggestion"] = many(
         "Suggestion", "record_id", "What models would answer.", paged=False, filter=True

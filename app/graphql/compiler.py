@@ -58,11 +58,11 @@ class Compiler:
         writer.end("json")
         return writer.select("id")
 
-    def _objects(self, level: Level, picks: Sequence[Pick]) -> Select[Any]:
+    def _objects(self, level: Level, picks: Sequence[Pick], key: str = "id") -> Select[Any]:
         writer = self.writer(level)
         self.write(writer, picks)
         writer.end("json")
-        return writer.select("id")
+        return writer.select(key)
 
     def write(self, writer: Writer, picks: Sequence[Pick]) -> None:
         """Writes the JSON object of a row."""
@@ -101,14 +101,20 @@ class Compiler:
         target = self.entities[declared.target]
         key = _key_label(declared.key)
         table = self.alias(target)
-        conditions: list[Condition] = [table.c.id.in_(select(writer.level.rows.c[key]))]
+        conditions: list[Condition] = [table.c[declared.at].in_(select(writer.level.rows.c[key]))]
         if not entity.is_within(declared):
             # A row is visible only if what it is within is: only other rows have to be asked for.
             conditions.append(scope_of(target, table, self.kind, self.entities))
-        rows = self.cte(select(table.c.id, *self.columns(target, table, pick.inner)).where(*conditions))
-        found = self.once(self._objects(Level(target, rows, rows), pick.inner))
+        columns = self.columns(target, table, pick.inner)
+        at = "id"
+        if declared.own is not None:
+            conditions.append(declared.own(table, self.kind))
+            at = "parent"
+            columns.append(table.c[declared.at].label(at))
+        rows = self.cte(select(table.c.id, *columns).where(*conditions))
+        found = self.once(self._objects(Level(target, rows, rows), pick.inner, at))
         writer.reserve(1)
-        writer.join(found, "id", key)
+        writer.join(found, at, key)
         writer.add(or_null(found.c.json))
 
     def _aggregate(self, writer: Writer, pick: Pick, declared: Aggregate) -> None:

@@ -48,6 +48,7 @@ def _check_names(
         _stored(field, entity, python_name)
     elif isinstance(declared, One):
         _stored(field, entity, declared.key)
+        _stored(field, entities[declared.target], declared.at)
     elif isinstance(declared, Aggregate) or (isinstance(declared, Many) and declared.on is None):
         _stored(field, entities[declared.target], str(declared.key))
     if isinstance(declared, Many):
@@ -85,7 +86,7 @@ def _check_field(field: str, python_name: str, declared: Declaration, entity: En
             raise TypeError(f"{field} is {type_}, but its column may be NULL: make one of them like the other.")
         case Column() if hasattr(get_named_type(type_), "fields") or isinstance(_bare(type_), GraphQLList):
             raise TypeError(f"{field} is {type_}: a column holds a scalar or an enum.")
-        case One(target, key):
+        case One(target, key, _, _):
             hidden = not entity.is_within(declared) or entity.table.c[key].nullable
             if hidden and isinstance(type_, GraphQLNonNull):
                 raise TypeError(f"{field} is {type_}, but scope can hide that {target}: make it nullable.")

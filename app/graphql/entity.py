@@ -58,10 +58,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """The row of `target` whose id stands in the column `key` of this row. Null when it is hidden or missing."""
+    """The row of `target` whose id stands in the column `key` of this row. Null when it is hidden or missing.
+
+    With `at`, the row of `target` whose column `at` holds it: at most one of those of which `own` holds.
+    """
 
     target: str
     key: str
+    at: str = "id"
+    own: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,7 @@ class Entity:
 
     def is_within(self, relation: One) -> bool:
         """Whether a row is visible only if the row that the relation leads to is."""
-        return self.within == Within(relation.target, relation.key)
+        return relation.at == "id" and self.within == Within(relation.target, relation.key)
 
 
 @strawberry.interface(description="Anything with an id that is unique in the whole book.")
@@ -221,6 +226,11 @@ def column(
 def one(target: str, key: str, description: str) -> Any:
     """The row of the entity `target` that this row's column `key` points to."""
     return _declare(description, One(target, key))
+
+
+def own(target: str, at: str, description: str, scope: Scope) -> Any:
+    """The only row of the entity `target` whose column `at` holds this row's id and of which `scope` holds."""
+    return _declare(description, One(target, "id", at, scope))
 
 
 def many(  # noqa: PLR0913 - a declaration, read by its keywords
@@ -307,7 +317,7 @@ def _declared(fields: Sequence[StrawberryField], type_name: str, prefix: str) ->
         if not isinstance(declaration, Declaration) or not is_bare(item):
             raise TypeError(
                 f"{type_name}.{item.python_name} is read by the engine, which runs no resolver, permission or"
-                " extension: declare it with column(), one(), many(), aggregate() or attached()."
+                " extension: declare it with column(), one(), own(), many(), aggregate() or attached()."
             )
         if isinstance(declaration, Column) and declaration.id_of == "":
             declaration = Column(declaration.source, declaration.filter, declaration.order, prefix)

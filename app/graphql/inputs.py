@@ -140,7 +140,7 @@ class Inputs:
             filter_: Any = None
             if isinstance(declared, Column) and declared.filter:
                 filter_ = self._column_filter(entity, python_name, declared)
-            elif isinstance(declared, One):
+            elif isinstance(declared, One) and declared.own is None:
                 filter_ = self._filter("id")
             elif isinstance(declared, Many) and declared.filter:
                 filter_ = self._related_filter(declared.target)

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import datetime
 import json
 import random
 import sys
@@ -15,6 +16,7 @@ from sqlalchemy import delete, select, update
 
 from app.accounts.users import remove_user
 from app.annotation.datasets import UpdateDatasetInput, update_dataset
+from app.annotation.queue import next_records
 from app.annotation.record_items import UserAnswers
 from app.annotation.records import AddRecordsInput, OnConflict, add_records
 from app.annotation.responses import (
@@ -143,6 +145,31 @@ async def use_orm(book: Book, who: str, records: list[int], rounds: int, seed: i
         await book.act(who, work, draw.choice(records), draw.randrange(4))
 
 
+async def ask(book: Book, who: str, first: int) -> list[int]:
+    """Ask for records once; those that were reserved."""
+    reserved = await book.act(who, next_records, book.dataset, first, datetime.timedelta(minutes=1))
+    ids: list[int] = reserved.record_ids
+    return ids
+
+
+async def work_through(book: Book, who: str, seed: int) -> int:
+    """Answer what the queue gives, one by one and in bulk, until nothing is left; how many answers that were."""
+    draw = random.Random(seed)
+    answers = 0
+    while True:
+        reserved = await book.act(who, next_records, book.dataset, draw.randint(1, 6), datetime.timedelta(minutes=1))
+        ids = reserved.record_ids
+        if not ids and reserved.until is None:
+            return answers
+        if draw.random() < 0.5:
+            await book.act(who, submit_responses, [Answers(record_id, GOOD) for record_id in ids])
+        else:
+            await asyncio.gather(*(book.submit(who, record_id) for record_id in ids))
+        answers += len(ids)
+        if not ids:
+            await asyncio.sleep(0.01)
+
+
 ACTORS: dict[str, Callable[..., Awaitable[Any]]] = {
     "write": write,
     "submit": submit,
@@ -151,6 +178,8 @@ ACTORS: dict[str, Callable[..., Awaitable[Any]]] = {
     "add": add,
     "remove": remove,
     "use_orm": use_orm,
+    "ask": ask,
+    "work_through": work_through,
 }
 
 

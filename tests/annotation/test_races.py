@@ -209,3 +209,20 @@ async def test_the_orm_beside_the_others(book: Book, race: Race) -> None:
         for n, who in enumerate(people)
     ]
     await race.run(book, [*actors, {"do": "turn", "rounds": 8, "seed": 1}])
+
+
+async def test_nobody_is_given_a_record_that_enough_others_were_given(book: Book, race: Race) -> None:
+    people = await book.annotators(16)
+    await book.act("owner", update_dataset, UpdateDatasetInput(book.dataset, min_submitted=2))
+    records = await book.add(10)
+    said = await race.run(book, [{"do": "ask", "who": who, "first": 3} for who in people])
+    assert Counter(record_id for ids in said for record_id in ids) == dict.fromkeys(records, 2)
+
+
+async def test_people_work_through_the_queue(book: Book, race: Race) -> None:
+    people = await book.annotators(8)
+    await book.act("owner", update_dataset, UpdateDatasetInput(book.dataset, min_submitted=3))
+    records = await book.add(60)
+    said = await race.run(book, [{"do": "work_through", "who": who, "seed": n} for n, who in enumerate(people)])
+    assert [await book.state(record_id) for record_id in records] == [("COMPLETED", 3)] * len(records)
+    assert sum(said) == 180

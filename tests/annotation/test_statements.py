@@ -1,5 +1,6 @@
 """Statements, counted at the database: those of a batch do not grow with its items."""
 
+import datetime
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.annotation.datasets import UpdateDatasetInput, update_dataset
+from app.annotation.queue import next_records
 from app.annotation.record_items import RecordInput, SuggestionInput, UserAnswers
 from app.annotation.records import OnConflict
 from app.annotation.responses import Answers, delete_response, delete_responses_of_user, submit_responses
@@ -16,6 +18,7 @@ from tests.annotation.book import GOOD, Book, record
 from tests.support.postgres import PostgresServer
 
 SIZES = (1, 100, 1000)
+MINUTE = datetime.timedelta(minutes=1)
 
 Count = Callable[[Awaitable[Any]], Awaitable[list[str]]]
 
@@ -176,3 +179,15 @@ async def test_what_the_orm_touches_is_counted_by_one_statement(book: Book, stat
         seen = await statements(book.database.transact(change, size))
         ours.append(sum("UPDATE response" not in sql for sql in seen))
     assert ours[0] == ours[1]
+
+
+async def test_the_queue(book: Book, statements: Count) -> None:
+    await book.add(1)
+    await book.act("ada", next_records, book.dataset, 1, MINUTE)  # the driver asks for types
+    counts = []
+    for size in (1, 10, 100):
+        await book.add([record(1000 + 100 * size + number) for number in range(size)])
+        counts.append(len(await statements(book.act("ada", next_records, book.dataset, size, MINUTE))))
+    assert counts == [counts[0]] * 3
+    assert counts[0] <= 6
+    assert len(await statements(book.act("ben", next_records, book.dataset, 100, MINUTE))) == counts[0]

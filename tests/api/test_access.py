@@ -202,6 +202,7 @@ MUTATIONS: dict[str, tuple[Inputs, list[str]]] = {
         lambda book, who: {"datasetId": book.ids["dataset_here"], "onConflict": "SKIP", "records": []},
         [FORBIDDEN, NOT_FOUND, OK, OK],
     ),
+    "NextRecords": (lambda book, who: {"datasetId": book.ids["dataset_here"]}, [OK, NOT_FOUND, OK, OK]),
     "SubmitResponse": (_answer, [OK, NOT_FOUND, OK, OK]),
     "SaveDraft": (_answer, [OK, NOT_FOUND, OK, OK]),
     "DiscardResponse": (_answer, [OK, NOT_FOUND, OK, OK]),

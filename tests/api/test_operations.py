@@ -17,9 +17,9 @@ ACCOUNTS = [
 ]  # fmt: skip
 ANNOTATION = [
     "CreateDataset", "UpdateDataset", "AddRecords", "RecordPage", "SubmitResponse", "SubmitResponses", "SaveDraft",
-    "DiscardResponse", "DeleteResponse", "RecordChanged",
+    "DiscardResponse", "DeleteResponse", "RecordChanged", "NextRecords",
 ]  # fmt: skip
-STILL_TO_COME = ["NextRecords", "Agreement", "CreateSnapshot"]
+STILL_TO_COME = ["Agreement", "CreateSnapshot"]
 
 
 @pytest.mark.parametrize("name", [*ACCOUNTS, *ANNOTATION])
@@ -97,6 +97,41 @@ async def test_annotation(book: Book) -> None:
     assert deleted["record"] == {"id": record, "status": "PENDING", "submittedCount": 1}
     updated = await book.mutate("admin", "UpdateDataset", {"id": book.ids["dataset_here"], "minSubmitted": 1})
     assert updated["dataset"]["progress"] == {"total": 3, "completed": 2, "pending": 1}
+
+
+async def test_the_queue(book: Book) -> None:
+    dataset, (_, second, third) = book.ids["dataset_here"], [book.ids[f"record_here_{n}"] for n in range(3)]
+    draft = await book.mutate("ann", "SaveDraft", {"recordId": second, "values": {"topic": "war"}})
+    given = await book.mutate("ann", "NextRecords", {"datasetId": dataset})
+    suggestions = [{"question": "quality", "value": 3, "score": 0.5, "agent": "model"}]
+    record: dict[str, Any] = {"metadata": None, "suggestions": suggestions}
+    assert given["records"] == [
+        {"id": third, "fields": {"text": "Passage 2"}, "myResponse": None, **record},
+        {"id": second, "fields": {"text": "Passage 1"}, "myResponse": draft["response"], **record},
+    ]
+    others = await book.mutate("ben", "NextRecords", {"datasetId": dataset, "first": 2})
+    assert [item["myResponse"] for item in others["records"]] == [None, None]
+    late = await book.mutate("admin", "NextRecords", {"datasetId": dataset, "first": 2})
+    assert late == {"records": [], "reservedUntil": given["reservedUntil"], "errors": []}
+    for item in given["records"]:
+        await book.mutate("ann", "SubmitResponse", {"recordId": item["id"], "values": {"quality": 1}})
+    done = await book.mutate("ann", "NextRecords", {"datasetId": dataset})
+    assert done == {"records": [], "reservedUntil": None, "errors": []}
+    wrong = await book.data("ann", operation("NextRecords"), {"input": {"datasetId": dataset, "first": 0}})
+    assert [(error["code"], error["path"]) for error in wrong["nextRecords"]["errors"]] == [
+        ("INVALID_INPUT", ["first"])
+    ]
+
+
+MINE = "query ($id: ID!) { dataset(id: $id) { records { nodes { id myResponse { id status record { id } } } } } }"
+
+
+async def test_everybody_sees_their_own_response(book: Book) -> None:
+    first = book.ids["record_here_0"]
+    for who in ("ann", "ben", "admin", "owner"):
+        nodes = (await book.data(who, MINE, {"id": book.ids["dataset_here"]}))["dataset"]["records"]["nodes"]
+        mine = {"id": book.ids.get(f"response_of_{who}"), "status": "SUBMITTED", "record": {"id": first}}
+        assert [node["myResponse"] for node in nodes] == [None if who == "owner" else mine, None, None]
 
 
 async def test_record_page(book: Book) -> None:
