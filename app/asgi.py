@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 from app.accounts import http as accounts_http
 from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
 from app.accounts.viewer import Viewer
+from app.annotation import http as annotation_http
 from app.errors import GradbookError
 from app.graphql.http import GraphQLEndpoint
 from app.graphql.operations import Limits, Operations
@@ -34,6 +35,7 @@ from app.settings import Settings
 def build_app(settings: Settings) -> Starlette:
     """The application. The database is opened when it starts, and must have been migrated."""
     lifetime = datetime.timedelta(days=settings.session_days)
+    uploads = annotation_http.UploadLimits(settings.max_import_bytes, settings.import_seconds)
     return Starlette(
         routes=[
             Route("/graphql", _InState("graphql")),
@@ -41,6 +43,7 @@ def build_app(settings: Settings) -> Starlette:
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *accounts_http.routes(lambda request: _services(request.scope).database, lifetime),
+            *annotation_http.routes(lambda request: _services(request.scope).database, _identify_request, uploads),
         ],
         middleware=[Middleware(RequestLog)],
         lifespan=_lifespan(settings),

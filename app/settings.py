@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")
+    max_import_bytes: int = Field(2**30, ge=1024, description="A larger file is refused over HTTP, with 413.")
+    import_seconds: float = Field(
+        3600, gt=0, le=86_400, description="How long the upload of a file may take over HTTP; then it is broken off."
+    )
     max_batch: int = Field(1000, ge=1, le=10_000, description="Items that one bulk mutation takes.")
     max_depth: int = Field(25, ge=4, le=50, description="Levels of fields in one operation.")
     max_tokens: int = Field(10_000, ge=100, description="Words and signs in one GraphQL document.")

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from tempfile import TemporaryFile
+from typing import Annotated, BinaryIO, Literal, cast
 
 import typer
 
@@ -17,9 +20,10 @@ from app.annotation.checks import listed, shown
 from app.annotation.datasets import CreateDatasetInput, create_dataset
 from app.annotation.records import OnConflict, read_shape
 from app.annotation.transfer.exporting import count_records, export_records
-from app.annotation.transfer.importing import BATCH_LINES, BadLine, ImportOptions, Tally, import_records
+from app.annotation.transfer.formats import Format, Source, open_source, recognise, written
+from app.annotation.transfer.importing import BATCH_LINES, ImportOptions, Tally, import_records
 from app.annotation.transfer.inferring import infer_dataset
-from app.annotation.transfer.lines import Line, read_lines
+from app.annotation.transfer.line_format import BadLine, Read
 from app.annotation.transfer.places import Place, dataset_names, find_dataset
 from app.cli import lookups
 from app.cli.output import note, say
@@ -44,7 +48,13 @@ WorkspaceName = Annotated[
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of JSON Lines in UTF-8; - is standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="JSON Lines, CSV (both in UTF-8) or Parquet, told apart by what the file holds; - is standard input.",
+        ),
+    ],
     dataset: DatasetName,
     workspace: WorkspaceName = None,
     schema: Annotated[
@@ -55,6 +65,10 @@ def import_(
             "fields are those of the records, and there is one question, a comment.",
             show_default=False,
         ),
+    ] = None,
+    format: Annotated[
+        Literal["jsonl", "json", "csv", "parquet"] | None,
+        typer.Option(help="The format, if it is not to be told from what the file holds.", show_default=False),
     ] = None,
     create_users: Annotated[
         bool,
@@ -82,7 +96,7 @@ def import_(
     number and what is wrong, and the others kept; the exit code is 1 if there was one. The same file can be imported
     again, after a crash for instance: a record is known by its externalId, without one by its fields and metadata.
     """
-    with _open(file) as opened:
+    with _open(file, format and Format(format)) as opened:
         job = _Import(opened, str(file), dataset, workspace, create_users, OnConflict[on_conflict.upper()])
         new = None if schema is None else _read_schema(schema, dataset)
         tally = with_database(lambda database: job.run(database, new), database_url)
@@ -102,6 +116,13 @@ def export(
             show_default=False,
         ),
     ] = None,
+    format: Annotated[
+        Literal["jsonl", "csv", "parquet"] | None,
+        typer.Option(
+            help="The format, if it is not to be told from the suffix of FILE; JSON Lines on standard output.",
+            show_default=False,
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Write the records of a dataset to a file.
@@ -109,29 +130,41 @@ def export(
     They come with their suggestions and responses, as `gradbook import` reads them, the oldest first. The same records
     always give the same bytes.
     """
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    chosen = Format(format or (suffix if suffix in {"csv", "parquet"} else "jsonl"))
 
     async def write(database: Database) -> None:
         place = await database.transact(_existing, dataset, workspace, viewer=OPERATOR)
         count = await count_records(database, place.dataset_id)
+        shape = await database.transact(read_shape, place.dataset_id, viewer=OPERATOR)
         done = 0
         with _replaced(output) as file, Meter("records", count) as meter:
-            async for lines in export_records(database, place.dataset_id):
-                file.writelines(lines)
-                done += len(lines)
+            async for data, records in written(export_records(database, place.dataset_id), shape, chosen):
+                file.write(data)
+                done += records
                 meter.update(done, done)
         note(f"{done:,} record{'' if done == 1 else 's'} in {meter.seconds():.1f} s, {meter.rate(done)}.")
 
     with_database(write, database_url)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What is imported, and how many bytes it has, if that is known."""
+
+    source: Source
+    size: int | None
+    read_once: bool = False
+
+
 class _Import:
     """One run of `import`."""
 
     def __init__(
-        self, file: BinaryIO, shown_as: str, dataset: str, workspace: str | None, create_users: bool, on: OnConflict
+        self, opened: _Opened, shown_as: str, dataset: str, workspace: str | None, create_users: bool, on: OnConflict
     ) -> None:
-        self._file = file
-        self._beginning = file.tell() if file.seekable() else 0
+        self._source, self._size = opened.source, opened.size
+        self._read_once = opened.read_once
         self._shown_as = "standard input" if shown_as == "-" else shown_as
         self._dataset = dataset
         self._workspace = workspace
@@ -140,14 +173,18 @@ class _Import:
 
     async def run(self, database: Database, new: CreateDatasetInput | None) -> Tally:
         """Import everything, and say what became of it."""
-        lines = read_lines(self._file)
+        self._source.check()
         place = await database.transact(find_dataset, self._dataset, self._workspace, viewer=OPERATOR)
+        records: Iterable[Read] | None = None
         if place is None:
-            place, lines = await self._make_dataset(database, new, lines)
+            place, records = await self._make_dataset(database, new)
         elif new is not None:
             await database.transact(self._compare, place, new, viewer=OPERATOR)
+        if records is None:
+            records = self._source.records(await database.transact(read_shape, place.dataset_id, viewer=OPERATOR))
         options = ImportOptions(place.dataset_id, place.workspace_id, self._on_conflict, self._create_users)
-        with Meter("lines", _size(self._file)) as meter:
+        unit = self._source.unit
+        with Meter(f"{unit}s", self._size) as meter:
 
             def report(line: BadLine) -> None:
                 meter.print(f"{self._shown_as}:{line.number}: {line.reason}")
@@ -160,41 +197,42 @@ class _Import:
                 meter.update(tally.end, done)
 
             try:
-                tally = await import_records(database, lines, options, report, advance)
+                tally = await import_records(database, records, options, report, advance)
             except asyncio.CancelledError:
-                meter.print(f"Stopped after {done:,} lines, which are kept. The same command goes on from there.")
+                meter.print(f"Stopped after {done:,} {unit}s, which are kept. The same command goes on from there.")
                 raise
         say(
             f"{self._shown_as} into {self._dataset!r} (dst_{place.dataset_id}): {tally.added:,} added, "
-            f"{tally.updated:,} updated, {tally.skipped:,} there already, {tally.bad:,} bad; {tally.lines:,} lines in "
-            f"{meter.seconds():.1f} s, {meter.rate(tally.lines)}."
+            f"{tally.updated:,} updated, {tally.skipped:,} there already, {tally.bad:,} bad; {tally.lines:,} {unit}s "
+            f"in {meter.seconds():.1f} s, {meter.rate(tally.lines)}."
         )
         return tally
 
     async def _make_dataset(
-        self, database: Database, new: CreateDatasetInput | None, lines: Iterator[Line]
-    ) -> tuple[Place, Iterator[Line]]:
+        self, database: Database, new: CreateDatasetInput | None
+    ) -> tuple[Place, Iterable[Read] | None]:
+        """The new dataset, and the records if they were read for it and cannot be read again."""
         given = None if new is None else new.workspace_id
         workspace_id = given if given is not None and self._workspace is None else None
         if workspace_id is None:
             workspace_id = await database.transact(lookups.workspace_id, self._workspace, viewer=OPERATOR)
+        records: Iterable[Read] | None = None
         if new is None:
-            new, lines = self._infer(workspace_id, lines)
+            new, records = self._infer(workspace_id)
         dataset_id = await database.transact(create_dataset, replace(new, workspace_id=workspace_id), viewer=OPERATOR)
         note(
             f"Dataset {self._dataset!r} was made: its records have {listed(field.name for field in new.fields)}, "
             f"asked is {listed(question.name for question in new.questions)}."
         )
-        return Place(dataset_id, workspace_id), lines
+        return Place(dataset_id, workspace_id), records
 
-    def _infer(self, workspace_id: int, lines: Iterator[Line]) -> tuple[CreateDatasetInput, Iterator[Line]]:
-        """From all lines, which are then read again; from the first 1,000 of standard input, which is read once."""
-        if self._file.seekable():
-            new = infer_dataset(self._dataset, workspace_id, lines)
-            self._file.seek(self._beginning)
-            return new, read_lines(self._file)
-        first = list(islice(lines, BATCH_LINES))
-        return infer_dataset(self._dataset, workspace_id, first), chain(first, lines)
+    def _infer(self, workspace_id: int) -> tuple[CreateDatasetInput, Iterable[Read] | None]:
+        """From all records, which are then read again; from the first 1,000 of lines that are read once."""
+        records, unit = self._source.records(None), self._source.unit
+        if not self._read_once:
+            return infer_dataset(self._dataset, workspace_id, records, unit), None
+        first = list(islice(records, BATCH_LINES))
+        return infer_dataset(self._dataset, workspace_id, first, unit), chain(first, records)
 
     def _compare(self, uow: UnitOfWork, place: Place, new: CreateDatasetInput) -> None:
         shape = read_shape(uow, place.dataset_id)
@@ -227,17 +265,19 @@ def _existing(uow: UnitOfWork, name: str, workspace: str | None) -> Place:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    if path == STDIN:
-        yield sys.stdin.buffer
-    else:
-        with path.open("rb") as file:
-            yield file
-
-
-def _size(file: BinaryIO) -> int | None:
-    """Bytes in the file, if that is known."""
-    return os.fstat(file.fileno()).st_size if file.seekable() else None
+def _open(path: Path, given: Format | None) -> Iterator[_Opened]:
+    """The file in its format. Standard input that cannot be sought is copied first, unless it is JSON Lines."""
+    with ExitStack() as stack:
+        file: BinaryIO = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
+        if not file.seekable():
+            if (given or recognise(cast("BufferedReader", file).peek())) is Format.JSONL:
+                yield _Opened(open_source(file, Format.JSONL), None, read_once=True)
+                return
+            copy = stack.enter_context(TemporaryFile())
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            file = copy
+        yield _Opened(open_source(file, given), os.fstat(file.fileno()).st_size)
 
 
 @contextmanager

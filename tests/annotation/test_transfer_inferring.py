@@ -9,6 +9,7 @@ import pytest
 from app.annotation.datasets import CreateDatasetInput
 from app.annotation.tables import FieldType, QuestionType
 from app.annotation.transfer.inferring import infer_dataset
+from app.annotation.transfer.line_format import read_record
 from app.annotation.transfer.lines import read_lines
 from app.errors import GradbookError
 
@@ -17,7 +18,7 @@ CHAT = [{"role": "user", "content": "Hello"}]
 
 def infer(*lines: Any) -> CreateDatasetInput:
     file = io.BytesIO(b"".join(line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines))
-    return infer_dataset("made", 7, read_lines(file))
+    return infer_dataset("made", 7, map(read_record, read_lines(file)))
 
 
 def refused(*lines: Any) -> str:
@@ -66,6 +67,6 @@ def test_what_answers_answer_only_a_schema_can_say() -> None:
 
 
 def test_a_file_without_fields_or_with_too_many_makes_no_dataset() -> None:
-    assert "has no line with fields" in refused()
-    assert "has no line with fields" in refused(b"bad\n", {"fields": {}})
+    assert "has no record with fields" in refused()
+    assert "has no record with fields" in refused(b"bad\n", {"fields": {}})
     assert "more than 50 different fields" in refused(*({"fields": {f"field{n}": 1}} for n in range(51)))

@@ -20,6 +20,7 @@ from app.annotation.questions import (
     TextSettings,
 )
 from app.annotation.tables import FieldType
+from app.annotation.transfer.formats import MEDIA_TYPES, Format
 from app.db import Database, UnitOfWork
 from tests.annotation.transfer import Line, Transfer
 
@@ -33,6 +34,7 @@ JSONS = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
+CHATS = st.none() | st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": TEXTS}), max_size=2)
 ANSWERS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
@@ -59,8 +61,11 @@ SUGGESTION: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"question": st.just("comment"), "value": TEXTS},
     optional={"score": st.floats(allow_nan=False, allow_infinity=False), "agent": TEXTS.filter(bool)},
 )
+FIELDS = st.fixed_dictionaries(
+    {"text": TEXTS.map("🎉{}".format)}, optional={"any": JSONS, "note": st.none() | TEXTS, "chat": CHATS}
+)
 LINE: st.SearchStrategy[Line] = st.fixed_dictionaries(
-    {"fields": st.fixed_dictionaries({"text": TEXTS.map("🎉{}".format)}, optional={"any": JSONS})},
+    {"fields": FIELDS},
     optional={
         "metadata": st.dictionaries(TEXTS, JSONS, max_size=3),
         "suggestions": st.lists(SUGGESTION, max_size=1),
@@ -69,8 +74,10 @@ LINE: st.SearchStrategy[Line] = st.fixed_dictionaries(
 )
 
 
-async def round_trip(database: Database, lines: Sequence[Line]) -> tuple[list[bytes], list[bytes]]:
-    """What comes out of a dataset that the lines went into, and out of one that this went into."""
+async def round_trip(
+    database: Database, lines: Sequence[Line], format: Format = Format.JSONL
+) -> tuple[list[bytes], list[bytes]]:
+    """What comes out of a dataset that the lines went into, and out of one that this went into, in that format."""
 
     def make(uow: UnitOfWork) -> tuple[int, int]:
         rows = uow.fetch("SELECT id FROM workspace")
@@ -83,7 +90,12 @@ async def round_trip(database: Database, lines: Sequence[Line]) -> tuple[list[by
             QuestionInput("order", RankingSettings((Option("x"), Option("y"))), required=False),
             QuestionInput("parts", SpanSettings("text", (Option("ü"),)), required=False),
         ]
-        fields = [FieldInput("text"), FieldInput("any", FieldType.CUSTOM, required=False)]
+        fields = [
+            FieldInput("any", FieldType.CUSTOM, required=False),
+            FieldInput("text"),
+            FieldInput("note", required=False),
+            FieldInput("chat", FieldType.CHAT, required=False),
+        ]
         name = f"round {uow.new_id()}"
         return create_dataset(uow, CreateDatasetInput(name, fields, questions, workspace)), workspace
 
@@ -92,16 +104,18 @@ async def round_trip(database: Database, lines: Sequence[Line]) -> tuple[list[by
     assert first.bad == []
     exported = await first.dump()
     second = Transfer(database, *await database.transact(make, viewer=OPERATOR))
-    await second.load(exported, create_users=True)
+    await second.load_file(await first.dump_file(format), create_users=True)
     assert second.bad == []
     return exported, await second.dump()
 
 
-@given(contents=st.lists(LINE, max_size=5), with_ids=st.booleans())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-async def test_a_round_trip_is_byte_identical(database: Database, contents: list[Line], with_ids: bool) -> None:
+@given(contents=st.lists(LINE, max_size=5), with_ids=st.booleans(), format=st.sampled_from(list(MEDIA_TYPES)))
+@settings(max_examples=90, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_a_round_trip_is_byte_identical(
+    database: Database, contents: list[Line], with_ids: bool, format: Format
+) -> None:
     lines = [{"externalId": f"ü {n}", **line} if with_ids else line for n, line in enumerate(contents)]
-    exported, again = await round_trip(database, lines)
+    exported, again = await round_trip(database, lines, format)
     assert again == exported
     kept = {orjson.dumps(line["fields"]): line for line in lines}
     for line in exported:

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from app.annotation.records import OnConflict
+from app.annotation.records import OnConflict, read_shape
 from app.annotation.transfer.exporting import count_records, export_records
-from app.annotation.transfer.importing import BadLine, ImportOptions, Tally, import_records
-from app.annotation.transfer.lines import read_lines
+from app.annotation.transfer.formats import Format, open_source, written
+from app.annotation.transfer.importing import ImportOptions, Tally, import_records
+from app.annotation.transfer.line_format import BadLine
 from app.db import Database
 
 Line = dict[str, Any]
@@ -37,8 +38,21 @@ class Transfer:
         self, lines: Iterable[Line | bytes], on_conflict: OnConflict = OnConflict.SKIP, *, create_users: bool = False
     ) -> tuple[int, int, int, int]:
         """Import: how many were added, updated, skipped, bad."""
+        return await self.load_file(as_file(lines), on_conflict, create_users=create_users)
+
+    async def load_file(
+        self,
+        content: bytes,
+        on_conflict: OnConflict = OnConflict.SKIP,
+        *,
+        create_users: bool = False,
+        format: Format | None = None,
+    ) -> tuple[int, int, int, int]:
+        """Import a file in the format that it is in, or in that one: how many were added, updated, skipped, bad."""
         self.bad, self.batches = [], []
-        file = io.BytesIO(as_file(lines))
+        source = open_source(io.BytesIO(content), format)
+        source.check()
+        shape = await self.database.transact(read_shape, self.dataset)
         options = ImportOptions(self.dataset, self.workspace, on_conflict, create_users)
 
         def note(line: BadLine) -> None:
@@ -47,7 +61,7 @@ class Transfer:
         def count(tally: Tally) -> None:
             self.batches.append(tally.lines)
 
-        tally = await import_records(self.database, read_lines(file), options, note, count)
+        tally = await import_records(self.database, source.records(shape), options, note, count)
         assert tally.lines == tally.added + tally.updated + tally.skipped + tally.bad
         assert tally.bad == len(self.bad)
         return tally.added, tally.updated, tally.skipped, tally.bad
@@ -57,3 +71,9 @@ class Transfer:
         lines = [line async for page in export_records(self.database, self.dataset) for line in page]
         assert len(lines) == await count_records(self.database, self.dataset)
         return lines
+
+    async def dump_file(self, format: Format) -> bytes:
+        """Export in that format."""
+        shape = await self.database.transact(read_shape, self.dataset)
+        parts = [data async for data, _ in written(export_records(self.database, self.dataset), shape, format)]
+        return b"".join(parts)

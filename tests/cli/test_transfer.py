@@ -157,7 +157,7 @@ def test_files_that_are_not_there_or_of_another_kind(book: Gradbook) -> None:
     (book.folder / "wide.jsonl").write_text('{"fields": {"text": "a"}}\n', "utf-16")
     assert "iconv -f UTF-16 -t UTF-8" in book.refused("import", "wide.jsonl", "--dataset", "d")
     (book.folder / "empty.jsonl").touch()
-    assert "has no line with fields" in book.refused("import", "empty.jsonl", "--dataset", "d")
+    assert "has no record with fields" in book.refused("import", "empty.jsonl", "--dataset", "d")
     (book.folder / "marked.jsonl").write_text(
         '\ufeff{"fields": {"text": "a"}}\r\n\r\n{"fields": {"text": "b"}}', "utf-8"
     )

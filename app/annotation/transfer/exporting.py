@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import case, select
 
-from app.accounts.tables import User
+from app.accounts import scope as accounts_scope
+from app.accounts.access import OPERATOR
+from app.accounts.tables import Role, User
+from app.accounts.viewer import Viewer
+from app.annotation import scope
 from app.annotation.sql import among_ids, statement
 from app.annotation.tables import Response, Suggestion
 from app.db import Database
@@ -24,13 +29,25 @@ async def count_records(database: Database, dataset_id: int) -> int:
     return int(count)
 
 
-async def export_records(database: Database, dataset_id: int) -> AsyncIterator[list[bytes]]:
-    """The records as lines, their ends included, some at a time. Memory does not grow with the dataset."""
+async def export_records(database: Database, dataset_id: int, viewer: Viewer = OPERATOR) -> AsyncIterator[list[bytes]]:
+    """The records as lines, their ends included, some at a time. Memory does not grow with the dataset.
+
+    Of the responses there are those that the viewer sees; a user whom they do not see is called `hidden-1`, `hidden-2`
+    and so on. The dataset itself must be visible to them.
+    """
     after = 0
+    hidden: dict[int, str] = {}
+    bound = {} if viewer.role is Role.OWNER else {"viewer_id": viewer.id}
+
+    def response(username: str | None, user_id: int, values: str | None, status: str) -> dict[str, Any]:
+        user = hidden.setdefault(user_id, f"hidden-{len(hidden) + 1}") if username is None else username
+        return {"user": user, "values": None if values is None else orjson.Fragment(values), "status": status}
+
     while rows := await database.read(*_PAGE.on(database.dialect, dataset_id=dataset_id, after_id=after)):
         ids = [row[0] for row in rows]
         suggestions = _by_record(await database.read(*_SUGGESTIONS.on(database.dialect, ids=ids)), _suggestion)
-        responses = _by_record(await database.read(*_RESPONSES.on(database.dialect, ids=ids)), _response)
+        read = _responses(viewer.kind).on(database.dialect, ids=ids, **bound)
+        responses = _by_record(await database.read(*read), response)
         yield [_line(row, suggestions.get(row[0]), responses.get(row[0])) for row in rows]
         after = ids[-1]
 
@@ -55,10 +72,6 @@ def _suggestion(question: str, value: str, score: float | None, agent: str | Non
     if agent is not None:
         item["agent"] = agent
     return item
-
-
-def _response(username: str, values: str | None, status: str) -> dict[str, Any]:
-    return {"user": username, "values": None if values is None else orjson.Fragment(values), "status": status}
 
 
 def _by_record(rows: Iterable[tuple[Any, ...]], item: Any) -> dict[int, list[Any]]:
@@ -87,9 +100,15 @@ _SUGGESTIONS = Statement(
     .where(among_ids(Suggestion.__table__.c.record_id))
     .order_by(Suggestion.id)
 )
-_RESPONSES = Statement(
-    select(Response.record_id, User.username, Response.values, Response.status)
-    .join_from(Response, User, Response.user_id == User.id)
-    .where(among_ids(Response.__table__.c.record_id))
-    .order_by(Response.id)
-)
+
+
+@cache
+def _responses(kind: str) -> Statement:
+    user, response = User.__table__, Response.__table__
+    username = case((accounts_scope.user(user, kind), user.c.username), else_=None)
+    return Statement(
+        select(response.c.record_id, username, response.c.user_id, response.c["values"], response.c.status)
+        .join_from(response, user, response.c.user_id == user.c.id)
+        .where(among_ids(response.c.record_id), scope.response(response, kind))
+        .order_by(response.c.id)
+    )

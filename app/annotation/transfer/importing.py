@@ -1,4 +1,4 @@
-"""Records from lines into a dataset, batch by batch: what is bad is reported, what is good is kept.
+"""Records from a file into a dataset, batch by batch: what is bad is reported, what is good is kept.
 
 A batch is one transaction, so an import that ends in the middle, be it by a crash, can be run again: what is there is
 found by its key and not added twice.
@@ -6,13 +6,14 @@ found by its key and not added twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.accounts.access import OPERATOR
+from app.accounts.viewer import Viewer
 from app.annotation.records import AddRecordsInput, Key, OnConflict, Outcome, RecordResult, add_records
-from app.annotation.transfer.line_format import BadLineError, RecordLine, parse_record, reason
-from app.annotation.transfer.lines import Line
+from app.annotation.transfer.aside import aside
+from app.annotation.transfer.line_format import BadLine, Read, RecordLine, reason
 from app.annotation.transfer.people import find_people
 from app.db import Database, UnitOfWork
 
@@ -28,16 +29,10 @@ class ImportOptions:
     workspace_id: int
     on_conflict: OnConflict = OnConflict.SKIP
     create_users: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that was not taken, and why."""
-
-    number: int
-    length: int
-    end: int
-    reason: str
+    viewer: Viewer = OPERATOR
+    """Who imports."""
+    aside: bool = False
+    """Whether the file is read beside the event loop, for a server that has others to answer meanwhile."""
 
 
 @dataclass(slots=True)
@@ -52,26 +47,23 @@ class Tally:
     end: int = 0
 
 
-Read = RecordLine | BadLine
-
-
 async def import_records(
     database: Database,
-    lines: Iterable[Line],
+    records: Iterable[Read],
     options: ImportOptions,
     on_bad: Callable[[BadLine], None],
     on_batch: Callable[[Tally], None],
 ) -> Tally:
-    """Import all lines as the operator. `on_bad` gets the bad ones in their order, `on_batch` how far it is.
+    """Import all records. `on_bad` gets the bad ones in their order, `on_batch` how far it is.
 
-    Memory does not grow with the file, statements do not grow with the lines of a batch. Raises NOT_FOUND when the
-    dataset is gone, DATABASE_BUSY; batches that were reported stay.
+    Memory does not grow with the file, statements do not grow with the records of a batch. Raises NOT_FOUND when the
+    dataset is gone, FORBIDDEN for an ANNOTATOR, DATABASE_BUSY; batches that were reported stay.
     """
     tally = Tally()
-    for batch in _batches(map(_parse, lines)):
-        records = [item for item in batch if isinstance(item, RecordLine)]
-        results = await database.transact(_write, records, options, viewer=OPERATOR) if records else []
-        refused = {line.number: result for line, result in zip(records, results, strict=True) if result.errors}
+    async for batch in _read(_batches(records), options):
+        good = [item for item in batch if isinstance(item, RecordLine)]
+        results = await database.transact(_write, good, options, viewer=options.viewer) if good else []
+        refused = {line.number: result for line, result in zip(good, results, strict=True) if result.errors}
         tally.lines += len(batch)
         tally.added += sum(result.outcome is Outcome.ADDED for result in results)
         tally.updated += sum(result.outcome is Outcome.UPDATED for result in results)
@@ -88,11 +80,9 @@ async def import_records(
     return tally
 
 
-def _parse(line: Line) -> Read:
-    try:
-        return parse_record(line)
-    except BadLineError as error:
-        return BadLine(line.number, line.length, line.end, str(error))
+async def _read(batches: Iterator[list[Read]], options: ImportOptions) -> AsyncIterator[list[Read]]:
+    while batch := await aside(next, batches, None) if options.aside else next(batches, None):
+        yield batch
 
 
 def _refused(line: RecordLine, result: RecordResult) -> BadLine:

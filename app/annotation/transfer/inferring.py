@@ -10,26 +10,23 @@ from app.annotation.checks import invalid, listed
 from app.annotation.datasets import MAX_FIELDS, CreateDatasetInput, FieldInput, QuestionInput
 from app.annotation.questions import TextSettings
 from app.annotation.tables import FieldType
-from app.annotation.transfer.line_format import BadLineError, parse_record
-from app.annotation.transfer.lines import Line
+from app.annotation.transfer.line_format import Read, RecordLine
 
 COMMENT = QuestionInput("comment", TextSettings(), title="Comment")
 
 _IMAGE = re.compile(r"data:image/|https?://\S+\.(?:png|jpe?g|gif|webp|svg|avif)$", re.IGNORECASE)
 
 
-def infer_dataset(name: str, workspace_id: int, lines: Iterable[Line]) -> CreateDatasetInput:
-    """A dataset with the fields of all records, none of them required. Bad lines are passed over.
+def infer_dataset(name: str, workspace_id: int, records: Iterable[Read], unit: str = "line") -> CreateDatasetInput:
+    """A dataset with the fields of all records, none of them required. Bad ones are passed over.
 
     Raises INVALID_INPUT when there are no fields or too many, or when the records have answers: what they answer only
     a schema can say.
     """
     types: dict[str, FieldType | None] = {}
     asked: set[str] = set()
-    for line in lines:
-        try:
-            item = parse_record(line)
-        except BadLineError:
+    for item in records:
+        if not isinstance(item, RecordLine):
             continue
         if isinstance(item.record.fields, Mapping):
             for field, value in item.record.fields.items():
@@ -43,11 +40,11 @@ def infer_dataset(name: str, workspace_id: int, lines: Iterable[Line]) -> Create
             )
         if asked - {COMMENT.name}:
             raise invalid(
-                f"Line {line.number} answers {listed(sorted(asked - {COMMENT.name}))}: say by --schema FILE what the "
-                "dataset asks. Nothing was imported."
+                f"{unit.capitalize()} {item.number} answers {listed(sorted(asked - {COMMENT.name}))}: say by --schema "
+                "FILE what the dataset asks. Nothing was imported."
             )
     if not types:
-        raise invalid('The file has no line with fields, such as {"fields": {"text": "…"}}: no dataset was made.')
+        raise invalid('The file has no record with fields, such as {"fields": {"text": "…"}}: no dataset was made.')
     fields = [FieldInput(field, type_ or FieldType.TEXT, required=False) for field, type_ in types.items()]
     return CreateDatasetInput(name, fields, [COMMENT], workspace_id)
 

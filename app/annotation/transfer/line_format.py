@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -66,9 +66,51 @@ class RecordLine:
         return replace(self.record, responses=responses)
 
 
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that was not taken, and why."""
+
+    number: int
+    length: int
+    end: int
+    reason: str
+
+
+Read = RecordLine | BadLine
+"""What every format is read as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a record stands in a file: its number (of the line, the row or the item) from 1, its length in bytes, and
+    the place in the file up to which everything is read after it."""
+
+    number: int
+    length: int
+    end: int
+
+
+def read_record(line: Line) -> Read:
+    """A line of JSON Lines as a record, or as what is wrong with it."""
+    return read_at(Spot(line.number, line.length, line.end), lambda: parse_json(line))
+
+
+def read_at(spot: Spot, item: Callable[[], Any]) -> Read:
+    """What `item` makes of the record at that spot: keys as a line of JSON Lines has them, or a BadLineError."""
+    try:
+        return record_line(item(), spot)
+    except BadLineError as error:
+        return BadLine(spot.number, spot.length, spot.end, str(error))
+
+
 def parse_record(line: Line) -> RecordLine:
     """Read a line. Values are checked against the dataset later. Raises BadLineError."""
-    item = _object(parse_json(line), "The line", RECORD_KEYS)
+    return record_line(parse_json(line), Spot(line.number, line.length, line.end))
+
+
+def record_line(value: Any, spot: Spot) -> RecordLine:
+    """The record that a line's JSON describes. Raises BadLineError."""
+    item = _object(value, "The line", RECORD_KEYS)
     if "fields" not in item:
         raise BadLineError(f'There are no "fields"; the line has {listed(item)}.')
     if "externalId" in item and "external_id" in item:
@@ -85,7 +127,7 @@ def parse_record(line: Line) -> RecordLine:
         content_hash=None if external_id is not None else _hash(fields, metadata),
     )
     answers = [_answers(one, index) for index, one in enumerate(_list(item, "responses"))]
-    return RecordLine(line.number, line.length, line.end, record, answers)
+    return RecordLine(spot.number, spot.length, spot.end, record, answers)
 
 
 def parse_json(line: Line) -> Any:
@@ -96,13 +138,25 @@ def parse_json(line: Line) -> Any:
             "leave out what is large."
         )
     try:
-        if _LONG_NUMBER in line.data.translate(_DIGITS):
-            return json.loads(line.data.decode(), parse_int=_checked_int, parse_constant=_no_constant)
-        return orjson.loads(line.data)
+        return _loads(line.data)
     except json.JSONDecodeError as error:
         raise BadLineError(_what_is_wrong(line, error)) from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise BadLineError(_encoding_problem(line) or f"{_beginning(line)} is nested too deeply.") from error
+
+
+def parse_cell(text: str) -> Any:
+    """The JSON value in a cell of a table. Raises BadLineError."""
+    try:
+        return _loads(text.encode())
+    except json.JSONDecodeError as error:
+        around = text[max(error.pos - _CONTEXT, 0) : error.pos + _CONTEXT]
+        what = error.msg[:1].lower() + error.msg[1:]
+        raise BadLineError(f"It is not JSON at character {error.pos + 1:,}, near {around!r}: {what}.") from None
+    except UnicodeEncodeError:
+        raise BadLineError(f"{shown(text)} holds half a character (a lone surrogate): remove it.") from None
+    except RecursionError:
+        raise BadLineError(f"{shown(text)} is nested too deeply.") from None
 
 
 def reason(error: GradbookError) -> str:
@@ -118,6 +172,12 @@ def reason(error: GradbookError) -> str:
 def path_text(path: Sequence[str | int]) -> str:
     """`("responses", 0, "values", "tone")` as people write it: `responses[0].values.tone`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _loads(data: bytes) -> Any:
+    if _LONG_NUMBER in data.translate(_DIGITS):
+        return json.loads(data.decode(), parse_int=_checked_int, parse_constant=_no_constant)
+    return orjson.loads(data)
 
 
 def _suggestion(value: Any, index: int) -> SuggestionInput:
@@ -203,13 +263,17 @@ def _encoding_problem(line: Line) -> str | None:
     except UnicodeDecodeError as error:
         if line.is_cut_off and error.reason == "unexpected end of data":
             return _cut_off(line)
-        at = line.offset + error.start
-        around = line.data[max(error.start - _CONTEXT, 0) : error.start + _CONTEXT].decode("cp1252", "replace")
-        return (
-            f"Byte {at:,} of the file, 0x{line.data[error.start]:02X}, is not UTF-8. If {around!r} reads right, "
-            "the file is Windows-1252 (Latin-1): convert it by iconv -f WINDOWS-1252 -t UTF-8."
-        )
+        return encoding_problem(line.data, line.offset, error)
     return None
+
+
+def encoding_problem(data: bytes, offset: int, error: UnicodeDecodeError) -> str:
+    """What is said about a byte that is not UTF-8; the data begins at that byte of the file."""
+    around = data[max(error.start - _CONTEXT, 0) : error.start + _CONTEXT].decode("cp1252", "replace")
+    return (
+        f"Byte {offset + error.start:,} of the file, 0x{data[error.start]:02X}, is not UTF-8. If {around!r} reads "
+        "right, the file is Windows-1252 (Latin-1): convert it by iconv -f WINDOWS-1252 -t UTF-8."
+    )
 
 
 def _place(line: Line, text: str, at: int) -> str:

@@ -59,7 +59,7 @@ def read_lines(file: BinaryIO, limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
             data = data[:_KEPT_BYTES]
         offset = end
         if number == 1:
-            _demand_utf8(data)
+            demand_utf8(data)
             if data.startswith(_BOM):
                 data, start = data[len(_BOM) :], start + len(_BOM)
         text = data.rstrip(b"\r\n")
@@ -78,11 +78,12 @@ def _skip_line(file: BinaryIO) -> int:
     return skipped
 
 
-def _demand_utf8(beginning: bytes) -> None:
+def demand_utf8(beginning: bytes) -> None:
+    """Raise INVALID_INPUT, with what it is, for a file that begins as no UTF-8 text does."""
     for signature, what, command in _FOREIGN:
         if beginning.startswith(signature):
             message = (
-                f"The file is {what} (it begins with the bytes {signature.hex(' ').upper()}), expected JSON Lines in "
-                f"UTF-8. Nothing was imported; convert it on the way: {command} FILE | gradbook import - …"
+                f"The file is {what} (it begins with the bytes {signature.hex(' ').upper()}), expected UTF-8 "
+                f"text. Nothing was imported; convert it on the way: {command} FILE | gradbook import - …"
             )
             raise GradbookError(Code.INVALID_INPUT, message)

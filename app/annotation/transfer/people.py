@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import insert, or_, select
 
+from app.accounts import scope
+from app.accounts.access import OPERATOR
 from app.accounts.names import REMOVED_PREFIX, checked_username
 from app.accounts.tables import Role, User
 from app.accounts.users import ensure_annotators, users_by_name
@@ -19,24 +21,41 @@ _NAMES_AT_ONCE = 1_000
 def find_people(
     uow: UnitOfWork, names: Collection[str], workspace_id: int, *, create: bool
 ) -> tuple[dict[str, int], dict[str, GradbookError]]:
-    """The ids by name, and what is wrong with the names that have none. With `create` most of those are made."""
+    """The ids by name, and what is wrong with the names that have none. With `create` most of those are made.
+
+    Somebody whom the viewer cannot see is unknown to them.
+    """
     found: dict[str, int] = {}
     errors: dict[str, GradbookError] = {}
     for some in _portions(sorted(names)):
-        found |= users_by_name(uow, some)
-        found |= _removed(uow, [name for name in some if name not in found], create=create)
-        missing = [name for name in some if name not in found]
+        taken = users_by_name(uow, some)
+        found |= _visible(uow, taken)
+        errors |= {name: _taken(name) if create else _unknown(uow, name) for name in taken if name not in found}
+        if uow.viewer.role is Role.OWNER:
+            found |= _removed(uow, [name for name in some if name not in found], create=create)
+        missing = [name for name in some if name not in found and name not in taken]
         if create:
             errors |= {name: error for name in missing if (error := _why_not(name)) is not None}
             found |= ensure_annotators(uow, [name for name in missing if name not in errors], workspace_id)
         else:
-            errors |= {name: _unknown(name) for name in missing}
+            errors |= {name: _unknown(uow, name) for name in missing}
     return found, errors
 
 
 def _portions(names: list[str]) -> Iterator[list[str]]:
     for start in range(0, len(names), _NAMES_AT_ONCE):
         yield names[start : start + _NAMES_AT_ONCE]
+
+
+def _visible(uow: UnitOfWork, ids: dict[str, int]) -> dict[str, int]:
+    if uow.viewer.role is Role.OWNER or not ids:
+        return ids
+    user = User.__table__
+    seen = uow.connection.scalars(
+        select(user.c.id).where(user.c.id.in_(ids.values()), scope.user(user, uow.viewer.kind)),
+        {"viewer_id": uow.viewer.id},
+    ).all()
+    return {name: user_id for name, user_id in ids.items() if user_id in set(seen)}
 
 
 def _removed(uow: UnitOfWork, names: Collection[str], *, create: bool) -> dict[str, int]:
@@ -74,5 +93,10 @@ def _why_not(name: str) -> GradbookError | None:
     return None
 
 
-def _unknown(name: str) -> GradbookError:
-    return GradbookError(Code.NOT_FOUND, f"there is no user {name!r}; --create-users makes one.")
+def _unknown(uow: UnitOfWork, name: str) -> GradbookError:
+    option = "--create-users" if uow.viewer is OPERATOR else "createUsers=true"
+    return GradbookError(Code.NOT_FOUND, f"there is no user {name!r}; {option} makes one.")
+
+
+def _taken(name: str) -> GradbookError:
+    return GradbookError(Code.DUPLICATE, f"the username {name!r} is taken by somebody whom you cannot see.")

@@ -1,4 +1,4 @@
-"""Datasets by the names that people call them."""
+"""Datasets by the names that people call them, and who may put records in or take them out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from app.accounts.tables import Workspace
+from app.annotation import scope
 from app.annotation.checks import listed, shown
+from app.annotation.datasets import lock_dataset
+from app.annotation.record_items import Shape
+from app.annotation.records import read_shape
 from app.annotation.tables import Dataset
 from app.db import UnitOfWork
 from app.errors import Code, GradbookError
@@ -41,6 +45,23 @@ def find_dataset(uow: UnitOfWork, name: str, workspace: str | None = None) -> Pl
         )
         raise GradbookError(Code.CONFLICT, message)
     return Place(found[0].id, found[0].workspace_id) if found else None
+
+
+def dataset_to_import(uow: UnitOfWork, dataset_id: int) -> tuple[Place, Shape]:
+    """A dataset that the viewer may add records to, and what those consist of. Raises NOT_FOUND, FORBIDDEN."""
+    lock_dataset(uow, dataset_id, share=True)
+    workspace_id = uow.connection.execute(select(Dataset.workspace_id).where(Dataset.id == dataset_id)).scalar_one()
+    return Place(dataset_id, workspace_id), read_shape(uow, dataset_id)
+
+
+def dataset_to_export(uow: UnitOfWork, dataset_id: int) -> tuple[str, Shape]:
+    """The name of a dataset that the viewer sees, and what its records consist of. Raises NOT_FOUND."""
+    table = Dataset.__table__
+    visible = select(table.c.name).where(table.c.id == dataset_id, scope.dataset(table, uow.viewer.kind))
+    name = uow.connection.scalar(visible, {"viewer_id": uow.viewer.id})
+    if name is None:
+        raise GradbookError(Code.NOT_FOUND, f"There is no dataset dst_{dataset_id} that you can see.")
+    return name, read_shape(uow, dataset_id)
 
 
 def dataset_names(uow: UnitOfWork) -> list[str]:
