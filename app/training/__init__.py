@@ -1,0 +1,1 @@
+"""What models learn from data: training tasks, their inputs and their curves."""
