@@ -5,21 +5,24 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v pyth
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-emit-index-url --no-emit-find-links --quiet --group build
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --quiet
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
+WEB := app/web/static/.build-hash
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema bench bench-against docs lock clean
+.PHONY: help serve test check format schema web bench bench-against docs lock clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: $(RUNTIME) ## start the server on SQLite; every option is a GRADBOOK_* variable
+serve: $(RUNTIME) $(WEB) ## start the server on SQLite; every option is a GRADBOOK_* variable
 	@exec $(BIN)/gradbook serve
 
-test: $(DEV) ## run every test, on SQLite and on a real PostgreSQL
+test: $(DEV) $(WEB) ## run every test, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(DEV) ## lint, formatting, types, import direction: seconds, before each commit
@@ -38,6 +41,9 @@ schema: $(RUNTIME) ## write schema.graphql
 docs: $(DEV) ## write the answers that the pages of docs/operations show; read them before you commit
 	@GRADBOOK_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs -k "page_is and sqlite"
 
+web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
+	@if [ -d web/node_modules ]; then PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web run --silent check; fi
+
 bench: $(DEV) ## measure against plain Strawberry and a bare handler
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -46,11 +52,12 @@ bench-against: $(DEV) ## a page of records beside an earlier commit: make bench-
 
 lock: $(DEV) ## renew requirements/*.txt within pyproject.toml's bounds (`make lock ARGS=--upgrade`)
 	@$(PIP) install uv==$(UV_VERSION)
-	@$(LOCK) $(ARGS) --output-file requirements/runtime.txt
-	@$(LOCK) $(ARGS) --group dev --constraints requirements/runtime.txt --no-annotate --output-file requirements/dev.txt
+	@$(LOCK) $(ARGS) pyproject.toml --group build --output-file requirements/runtime.txt
+	@$(LOCK) $(ARGS) --group web --output-file requirements/web.txt
+	@$(LOCK) $(ARGS) pyproject.toml --group build --group dev --constraints requirements/runtime.txt --no-annotate --output-file requirements/dev.txt
 
-clean: ## remove the environment and the caches; databases stay
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new
+clean: ## remove the environment, what was built and the caches; databases stay
+	rm -rf .venv app/web/static web/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is installed again only when its lock file or pyproject.toml is newer than its stamp. Everything comes
@@ -61,7 +68,7 @@ define install
 	@echo 'Installing $< into .venv ...'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --require-hashes --no-deps -r $<
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@GRADBOOK_WEB_BUILD=skip $(PIP) install --no-deps --no-build-isolation -e .
 endef
 
 $(RUNTIME): requirements/runtime.txt pyproject.toml
@@ -72,3 +79,10 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 $(DEV): requirements/dev.txt requirements/runtime.txt pyproject.toml
 	$(install)
 	@touch $(RUNTIME) $@
+
+# Without npm, Node.js comes from the package index into .venv; where it does not come either, the API runs without pages.
+$(WEB): $(WEB_SOURCES) | $(RUNTIME)
+	@[ "$(GRADBOOK_WEB_BUILD)" = skip ] || $(BIN)/python hatch_build.py --find-npm || \
+		{ echo 'No npm here: installing Node.js into .venv ...'; $(PIP) install --require-hashes --no-deps -r requirements/web.txt || true; }
+	@$(BIN)/python hatch_build.py
+	@[ ! -e $@ ] || touch $@

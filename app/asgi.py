@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from app import web
 from app.accounts import http as accounts_http
 from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
 from app.accounts.viewer import Viewer
@@ -44,6 +45,7 @@ def build_app(settings: Settings) -> Starlette:
             Route("/readyz", _readyz),
             *accounts_http.routes(lambda request: _services(request.scope).database, lifetime),
             *annotation_http.routes(lambda request: _services(request.scope).database, _identify_request, uploads),
+            *web.routes(),
         ],
         middleware=[Middleware(RequestLog)],
         lifespan=_lifespan(settings),
@@ -53,6 +55,7 @@ def build_app(settings: Settings) -> Starlette:
 def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        web.warn_when_not_built()
         async with open_services(settings) as services:
             built = build_schema(services.cursor_secret)
             limits = Limits(settings.max_tokens, settings.max_depth)

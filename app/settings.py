@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
@@ -44,6 +45,15 @@ def _normalized_url(text: str) -> str:
     return parse_database_url(text).render_as_string(hide_password=False)
 
 
+def _web_address(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("it is no address such as https://book.example.com, without a path")
+        return value.rstrip("/")
+    return value
+
+
 def _split_at_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
@@ -61,6 +71,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: Annotated[str, BeforeValidator(_web_address)] = Field(
+        "",
+        description="Where browsers reach the server, as https://book.example.com, for the links that it prints; "
+        "http://HOST:PORT without.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
     )

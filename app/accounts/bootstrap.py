@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import select
 
 from app.accounts.access import take_turn
 from app.accounts.credentials import insert_key
+from app.accounts.links import insert_link
 from app.accounts.tables import Role, Workspace
 from app.accounts.users import NewUser, first_owner, insert_user, users_by_name
 from app.accounts.workspaces import insert_workspace
@@ -23,11 +26,15 @@ def ensure_workspace(uow: UnitOfWork) -> int | None:
     return insert_workspace(uow, WORKSPACE)
 
 
-def ensure_owner(uow: UnitOfWork) -> str | None:
-    """Make the user `owner`, without a password, when there is no OWNER, and return the secret of a key; else None.
+class FirstOwner(NamedTuple):
+    """How a new book's owner gets in; whoever starts the server shows it, once: nothing else opens the door."""
 
-    Whoever starts the server shows the secret, once: nothing else opens the door to a new database.
-    """
+    key: str
+    link: str  # the secret of a one-time sign-in link
+
+
+def ensure_owner(uow: UnitOfWork) -> FirstOwner | None:
+    """Make the user `owner`, without a password, when there is no OWNER, and return how they get in; else None."""
     take_turn(uow)
     if first_owner(uow) is not None:
         return None
@@ -35,4 +42,4 @@ def ensure_owner(uow: UnitOfWork) -> str | None:
     taken = users_by_name(uow, [OWNER])  # an import before the first start can have made somebody of this name
     insert_user(uow, user_id, NewUser(f"{OWNER}-{user_id}" if taken else OWNER, Role.OWNER))
     _, secret = insert_key(uow, user_id, "First start")
-    return secret
+    return FirstOwner(secret, insert_link(uow, user_id))

@@ -30,6 +30,12 @@ from app.errors import Code, GradbookError
 
 KEY_PREFIX = "gb_"
 SESSION_PREFIX = "gbs_"
+LINK_PREFIX = "gbl_"
+PREFIXES = {
+    CredentialKind.KEY: KEY_PREFIX,
+    CredentialKind.SESSION: SESSION_PREFIX,
+    CredentialKind.LINK: LINK_PREFIX,
+}
 _SECRET = re.compile(r"gbs?_[A-Za-z0-9_-]{43}")
 _SHOWN = 10  # characters: `gb_` and 42 of the 256 bits
 
@@ -66,7 +72,7 @@ def insert_key(
     uow: UnitOfWork, user_id: int, name: str, expires_at: datetime.datetime | None = None
 ) -> tuple[int, str]:
     """Write a key, whoever asks: the caller has checked everything. Returns its id and its secret."""
-    return _insert(uow, CredentialKind.KEY, user_id=user_id, name=name, expires_at=expires_at)
+    return insert_credential(uow, CredentialKind.KEY, user_id=user_id, name=name, expires_at=expires_at)
 
 
 def revoke_key(uow: UnitOfWork, key_id: int) -> None:
@@ -114,7 +120,7 @@ def list_keys(uow: UnitOfWork, user_id: int | None = None) -> list[KeyRow]:
 def open_session(uow: UnitOfWork, user_id: int, password_hash: str, lifetime: datetime.timedelta) -> str | None:
     """Open a session for a user who has just proved the password, and return its secret.
 
-    None when, since then, the user was removed or the password changed. The user's expired sessions are cleared away.
+    None when, since then, the user was removed or the password changed.
     """
     # The lock waits for a change of the password that is on its way, and lets one begun later find this session.
     still_so = uow.connection.scalar(
@@ -124,6 +130,14 @@ def open_session(uow: UnitOfWork, user_id: int, password_hash: str, lifetime: da
     )
     if still_so is None:
         return None
+    return insert_session(uow, user_id, lifetime)
+
+
+def insert_session(uow: UnitOfWork, user_id: int, lifetime: datetime.timedelta) -> str:
+    """Open a session, whoever asks: the caller has checked everything, and holds the user's row. Returns its secret.
+
+    The user's expired sessions are cleared away.
+    """
     uow.connection.execute(
         delete(Credential).where(
             Credential.user_id == user_id,
@@ -131,8 +145,9 @@ def open_session(uow: UnitOfWork, user_id: int, password_hash: str, lifetime: da
             Credential.expires_at <= uow.now,
         )
     )
-    _, secret = _insert(uow, CredentialKind.SESSION, user_id=user_id, name="Sign-in", expires_at=uow.now + lifetime)
-    return secret
+    return insert_credential(
+        uow, CredentialKind.SESSION, user_id=user_id, name="Sign-in", expires_at=uow.now + lifetime
+    )[1]
 
 
 def end_session(uow: UnitOfWork, secret: str) -> None:
@@ -158,7 +173,7 @@ def _viewers() -> Select[int, int, str, Role, datetime.datetime | None]:
     return (
         select(Credential.id, User.id, User.username, User.role, Credential.expires_at)
         .join_from(Credential, User)
-        .where(Credential.revoked_at.is_(None), User.deleted_at.is_(None))
+        .where(Credential.kind != CredentialKind.LINK, Credential.revoked_at.is_(None), User.deleted_at.is_(None))
     )
 
 
@@ -175,7 +190,10 @@ _BY_ID = {
 
 
 async def authenticate(database: Database, secret: str) -> Viewer | None:
-    """Who shows this secret; None when it is unknown, revoked or expired, or its user was removed. One statement."""
+    """Who shows this secret; None when it is unknown, revoked or expired, or its user was removed. One statement.
+
+    A sign-in link's secret is nobody's.
+    """
     rows = await database.read(*_BY_HASH.on(database.dialect, secret_hash=hashed(secret)))
     return _viewer(*rows[0]) if rows else None
 
@@ -210,11 +228,12 @@ def _viewer(
     return Viewer(user_id, username, Role[role], credential_id)
 
 
-def _insert(
+def insert_credential(
     uow: UnitOfWork, kind: CredentialKind, *, user_id: int, name: str, expires_at: datetime.datetime | None
 ) -> tuple[int, str]:
+    """Write a credential, whoever asks: the caller has checked everything. Returns its id and its secret."""
     credential_id = uow.new_id()
-    secret = (KEY_PREFIX if kind is CredentialKind.KEY else SESSION_PREFIX) + secrets.token_urlsafe(32)
+    secret = PREFIXES[kind] + secrets.token_urlsafe(32)
     uow.connection.execute(
         insert(Credential).values(
             id=credential_id,

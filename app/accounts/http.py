@@ -1,4 +1,4 @@
-"""Signing in and out over HTTP, for browsers: a password for a session cookie that no script can read."""
+"""Signing in and out over HTTP, for browsers: a password or a one-time link for a cookie that no script can read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.accounts.authentication import SESSION_COOKIE, sign_in, sign_out
+from app.accounts.links import use_link
 from app.db.database import Database
 from app.errors import Code, GradbookError
 
@@ -27,20 +28,19 @@ _STATUS = {
 def routes(database: Callable[[Request], Database], lifetime: datetime.timedelta) -> list[Route]:
     """POST /sign-in and POST /sign-out. `lifetime` is how long a session lasts.
 
+    `/sign-in` takes `{"username", "password"}`, or `{"link"}`: the secret of a one-time link.
+
     Only JSON is taken: a form of another site can be made to send anything else. Errors look as in GraphQL:
     `{"errors": [{"message", "extensions": {"code"}}]}`.
     """
 
     async def post_sign_in(request: Request) -> Response:
         try:
-            username, password = _username_and_password(await _json(request))
-            secret = await sign_in(database(request), username, password, lifetime)
-            if secret is None:
-                raise GradbookError(
-                    Code.UNAUTHENTICATED,
-                    "The username or the password is wrong, or the user has no password yet: "
-                    "`gradbook user passwd NAME` sets one.",
-                )
+            body = await _json(request)
+            if isinstance(body, dict) and "link" in body:
+                username, secret = await database(request).transact(use_link, _text(body, "link"), lifetime)
+            else:
+                username, secret = await _by_password(database(request), body, lifetime)
         except GradbookError as error:
             return _refused(error)
         expires_at = (datetime.datetime.now(datetime.UTC) + lifetime).isoformat(timespec="seconds")
@@ -75,6 +75,21 @@ def routes(database: Callable[[Request], Database], lifetime: datetime.timedelta
     ]
 
 
+async def _by_password(database: Database, body: object, lifetime: datetime.timedelta) -> tuple[str, str]:
+    """The username and the session's secret. Raises UNAUTHENTICATED, INVALID_INPUT."""
+    if not isinstance(body, dict):
+        raise _invalid("The body is no object")
+    username = _text(body, "username")
+    secret = await sign_in(database, username, _text(body, "password"), lifetime)
+    if secret is None:
+        raise GradbookError(
+            Code.UNAUTHENTICATED,
+            "The username or the password is wrong, or the user has no password yet: "
+            "`gradbook user passwd NAME` sets one.",
+        )
+    return username, secret
+
+
 async def _json(request: Request) -> object:
     _demand_json(request)
     body = bytearray()
@@ -100,17 +115,16 @@ class _UnsupportedTypeError(GradbookError):
     """Answered with 415."""
 
 
-def _username_and_password(body: object) -> tuple[str, str]:
-    if not isinstance(body, dict):
-        raise _invalid("The body is no object")
-    for name in ("username", "password"):
-        if not isinstance(body.get(name), str):
-            raise _invalid(f"{name} is {'no text' if name in body else 'missing'}")
-    return body["username"], body["password"]
+def _text(body: dict[object, object], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise _invalid(f"{name} is {'no text' if name in body else 'missing'}")
+    return value
 
 
 def _invalid(reason: str) -> GradbookError:
-    return GradbookError(Code.INVALID_INPUT, f'{reason}: send {{"username": "…", "password": "…"}}.')
+    expected = '{"username": "…", "password": "…"}, or {"link": "gbl_…"} with what stands behind # in a sign-in link'
+    return GradbookError(Code.INVALID_INPUT, f"{reason}: send {expected}.")
 
 
 def _refused(error: GradbookError) -> Response:

@@ -38,6 +38,7 @@ class Action(enum.Enum):
     SET_PASSWORD = "set this user's password"
     REMOVE_USER = "remove this user"
     CREATE_KEY = "create a key for this user"
+    CREATE_LINK = "make a sign-in link for this user"
     REVOKE_KEY = "revoke this key"
     ADD_MEMBER = "add this user to the workspace"
     REMOVE_MEMBER = "remove this user from the workspace"
@@ -80,6 +81,7 @@ TABLE: dict[Action, tuple[Test, Test, str]] = {
     Action.SET_PASSWORD: (_oneself, _oneself_or_their_annotator, _ONESELF),
     Action.REMOVE_USER: (_never, _their_annotator, _MANAGER),
     Action.CREATE_KEY: (_oneself, _oneself_or_their_annotator, _ONESELF),
+    Action.CREATE_LINK: (_oneself, _oneself_or_their_annotator, _ONESELF),
     Action.REVOKE_KEY: (_oneself, _oneself_or_their_annotator, _ONESELF),
     Action.ADD_MEMBER: (_never, _not_above, _MEMBERS),
     Action.REMOVE_MEMBER: (_never, _not_above, _MEMBERS),

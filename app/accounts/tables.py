@@ -20,10 +20,14 @@ class Role(enum.Enum):
 
 
 class CredentialKind(enum.Enum):
-    """How a credential came to be: an API key that a person made, or a session that a sign-in opened."""
+    """How a credential came to be: an API key that a person made, a session that a sign-in opened, or a one-time link.
+
+    A link opens a session and nothing else: it does not authenticate. `revoked_at` is when it was used.
+    """
 
     KEY = "KEY"
     SESSION = "SESSION"
+    LINK = "LINK"
 
 
 class User(Base):
@@ -62,7 +66,7 @@ class Membership(Base):
 
 
 class Credential(Base):
-    """An API key or a session: what a caller shows to be recognised. Only the secret's SHA-256 is stored."""
+    """An API key, a session or a sign-in link: what a caller shows. Only the secret's SHA-256 is stored."""
 
     __tablename__ = "credential"
     __table_args__ = (UniqueConstraint("secret_hash"), Index("ix_credential_user_id", "user_id"))

@@ -87,7 +87,7 @@ def ensure_annotators(uow: UnitOfWork, usernames: Collection[str], workspace_id:
 
 
 def update_user(uow: UnitOfWork, user_id: int, changes: UserChanges) -> None:
-    """Change a user. A new password ends the user's sessions, except the one that asks.
+    """Change a user. A new password ends the user's sessions, except the one that asks, and their sign-in links.
 
     Raises NOT_FOUND, FORBIDDEN, INVALID_INPUT, DUPLICATE, and CONFLICT when no OWNER would be left.
     """
@@ -110,7 +110,7 @@ def update_user(uow: UnitOfWork, user_id: int, changes: UserChanges) -> None:
         uow.connection.execute(update(User).where(User.id == user.id).values(updated_at=uow.now, **values))
     if changes.password_hash is not None:
         # Only now, with the user's row locked: a sign-in by the old password either is seen here or sees the new one.
-        _end_sessions(uow, user.id)
+        _end_sessions_and_links(uow, user.id)
 
 
 def remove_user(uow: UnitOfWork, user_id: int, delete_responses: DeleteResponses | None = None) -> None:
@@ -210,11 +210,11 @@ def _demand_another_owner(uow: UnitOfWork, user: Account, path: str) -> None:
         raise GradbookError(Code.CONFLICT, message, (path,))
 
 
-def _end_sessions(uow: UnitOfWork, user_id: int) -> None:
+def _end_sessions_and_links(uow: UnitOfWork, user_id: int) -> None:
     uow.connection.execute(
         delete(Credential).where(
             Credential.user_id == user_id,
-            Credential.kind == CredentialKind.SESSION,
+            Credential.kind.in_((CredentialKind.SESSION, CredentialKind.LINK)),
             Credential.id != (uow.viewer.credential_id or 0),
         )
     )

@@ -35,6 +35,7 @@ def build_cli() -> typer.Typer:
             accounts.user_add,
             accounts.user_list,
             accounts.user_passwd,
+            accounts.user_link,
             accounts.user_remove,
         ),
         name="user",

@@ -8,15 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.accounts import credentials, users, workspaces
+from app.accounts import credentials, links, users, workspaces
 from app.accounts.passwords import hash_password
 from app.accounts.tables import Role
 from app.annotation.responses import delete_responses_of_user
 from app.cli import lookups
 from app.cli.output import note, say, show_table
-from app.cli.session import DatabaseUrl, as_operator
+from app.cli.session import DatabaseUrl, as_operator, sign_in_address
 from app.db import UnitOfWork
 from app.errors import Code, GradbookError
+from app.settings import load
 
 RoleName = Literal["annotator", "admin", "owner"]
 Responses = Literal["keep", "delete"]
@@ -55,7 +56,11 @@ def user_add(
     ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Make a user. Give them a key (`gradbook key create`) or a password (`gradbook user passwd`) to get in."""
+    """Make a user.
+
+    They get in with a key (`gradbook key create`), in a browser by a link (`gradbook user link`) or with a password
+    (`gradbook user passwd`).
+    """
     chosen = Role[role.upper()]
     user_id = as_operator(database_url, _add_user, name, chosen, workspace or [])
     say(f"User {name!r} was made, {_article(chosen)} (usr_{user_id}).")
@@ -80,6 +85,19 @@ def user_passwd(name: Annotated[str, typer.Argument(help="The username.")], data
     changes = users.UserChanges(password_hash=password_hash)
     as_operator(database_url, users.update_user, user.id, changes)
     say(f"The password of {name!r} was set.")
+
+
+def user_link(
+    name: Annotated[str, typer.Argument(help="The username.")],
+    hours: Annotated[float, typer.Option(min=0.01, max=168, help="How long it can be used.")] = 1,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Make a link that signs a user in in the browser, once.
+
+    Whoever opens it is that user: send it on a way that nobody else reads. It stands alone on the last line.
+    """
+    secret = as_operator(database_url, _create_link, name, datetime.timedelta(hours=hours))
+    say(f"This link signs {name!r} in, once, within {_hours(hours)}:\n{sign_in_address(load())}#{secret}")
 
 
 def user_remove(
@@ -139,6 +157,14 @@ def _add_user(uow: UnitOfWork, name: str, role: Role, workspace_names: list[str]
     names: list[str | None] = [*workspace_names] or ([] if role is Role.OWNER else [None])
     ids = tuple(dict.fromkeys(lookups.workspace_id(uow, one) for one in names))
     return users.create_user(uow, users.NewUser(name, role, workspace_ids=ids))
+
+
+def _create_link(uow: UnitOfWork, name: str, lifetime: datetime.timedelta) -> str:
+    return links.create_link(uow, lookups.user_id(uow, name), lifetime)
+
+
+def _hours(hours: float) -> str:
+    return "an hour" if hours == 1 else f"{hours:g} hours"
 
 
 def _remove_user(uow: UnitOfWork, name: str, responses: Responses) -> int:

@@ -16,8 +16,8 @@ from app import logs
 from app.accounts.access import OPERATOR
 from app.accounts.bootstrap import OWNER, ensure_owner, ensure_workspace
 from app.cli.output import say
-from app.cli.session import setting_option
-from app.db import Database, migrate
+from app.cli.session import setting_option, sign_in_address
+from app.db import migrate
 from app.errors import Code, GradbookError
 from app.services import open_book
 from app.settings import Settings, load
@@ -35,14 +35,15 @@ def serve(
     """Start the server, and stop it by Ctrl-C.
 
     It first brings the database up to this version. On the first start it makes the database, the workspace `default`
-    and a user `owner`, whose API key it prints: once, for only a hash is kept. More settings: `gradbook settings`.
+    and a user `owner`, for whom it prints an API key and a link to sign in in the browser: once, for only hashes are
+    kept. More settings: `gradbook settings`.
     """
     settings = load(host=host, port=port, log_level=log_level, log_format=log_format, database_url=database_url)
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its steps of starting and stopping
     with _listen(settings) as listener:  # before the database is touched: another server may be using it
         migrate.upgrade(settings.database_url)
-        asyncio.run(_bootstrap(settings))
+        asyncio.run(_bootstrap(settings, listener.getsockname()[1]))
         _run(settings, listener)
 
 
@@ -84,17 +85,15 @@ def _unusable(host: str, error: OSError) -> str:
     )
 
 
-async def _bootstrap(settings: Settings) -> None:
+async def _bootstrap(settings: Settings, port: int) -> None:
     async with await open_book(settings) as database:
         await database.transact(ensure_workspace, viewer=OPERATOR)
-        secret = await _owner(database)
-    if secret is not None:
-        say(f"This is the first start: user {OWNER!r} was made, with this API key. Keep it, it is shown only now.")
-        say(f"\n    {secret}\n")
-
-
-async def _owner(database: Database) -> str | None:
-    return await database.transact(ensure_owner, viewer=OPERATOR)
+        first = await database.transact(ensure_owner, viewer=OPERATOR)
+    if first is not None:
+        say(f"This is the first start: user {OWNER!r} was made. This link signs them in, once, within an hour:")
+        say(f"\n    {sign_in_address(settings, port)}#{first.link}\n")
+        say("and this is their API key, for programs. Keep it, it is shown only now.")
+        say(f"\n    {first.key}\n")
 
 
 class _Server(uvicorn.Server):
@@ -107,7 +106,7 @@ class _Server(uvicorn.Server):
         # The schema and all modules stay to the end: without them a full garbage collection takes 1 ms, not 50.
         gc.collect()
         gc.freeze()
-        say(f"Gradbook is at {self.address}/graphql (Ctrl-C stops it).")
+        say(f"Gradbook is at {self.address}/graphql, to explore at {self.address}/graphiql (Ctrl-C stops it).")
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

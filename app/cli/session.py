@@ -58,3 +58,11 @@ def database_failure(error: BaseException) -> GradbookError | None:
         return None
     said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
     return GradbookError(Code.DATABASE_UNAVAILABLE, f"The database failed: {said}.")
+
+
+def sign_in_address(settings: Settings, port: int | None = None) -> str:
+    """Where people sign in; a one-time link is this, `#` and its secret. `port` is the one that was taken."""
+    if settings.public_url:
+        return f"{settings.public_url}/sign-in"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # "all" is no place to go to
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.port}/sign-in"

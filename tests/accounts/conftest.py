@@ -1,7 +1,7 @@
 """A small company in every database test of accounts."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,3 +90,10 @@ async def company(database: Database) -> Company:
 
     users, workspaces = await database.transact(found, viewer=OPERATOR)
     return Company(database, users, workspaces)
+
+
+@pytest.fixture
+async def other_database(company: Company, database_url: str) -> AsyncIterator[Database]:
+    """A second server on the company's database."""
+    async with await Database.open(database_url) as database:
+        yield database

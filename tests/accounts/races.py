@@ -27,10 +27,11 @@ async def _each(url: str, barrier: Barrier, rounds: int, attempt: Callable[[Data
 
 
 def start_up(urls: list[str], barrier: Barrier) -> list[Any]:
-    """First start on each of several empty databases: the workspace's id and the owner's secret, or Nones."""
+    """First start on each of several empty databases: the workspace's id and the owner's key, or Nones."""
 
     async def attempt(database: Database) -> tuple[int | None, str | None]:
-        return await database.transact(ensure_workspace), await database.transact(ensure_owner)
+        workspace, first = await database.transact(ensure_workspace), await database.transact(ensure_owner)
+        return workspace, first and first.key
 
     async def all_of_them() -> list[Any]:
         return [result for url in urls for result in await _each(url, barrier, 1, attempt)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.accounts.credentials import create_key, list_keys, revoke_key
+from app.accounts.links import create_link
 from app.accounts.policy import TABLE, Action
 from app.accounts.tables import Role
 from app.accounts.users import NewUser, UserChanges, create_user, list_users, remove_user, update_user
@@ -45,6 +46,10 @@ def make_key(uow: UnitOfWork, company: Company, subject: str) -> None:
     create_key(uow, "a key", company.id(subject))
 
 
+def make_link(uow: UnitOfWork, company: Company, subject: str) -> None:
+    create_link(uow, company.id(subject))
+
+
 def add_to_also(uow: UnitOfWork, company: Company, subject: str) -> None:
     add_member(uow, company.workspaces["also"], company.id(subject))
 
@@ -66,6 +71,7 @@ ALLOWED: list[tuple[Act, set[str], set[str]]] = [
     (set_password, {"ann", "admin"}, {"ann"}),
     (remove, {"ann"}, set()),
     (make_key, {"ann", "admin"}, {"ann"}),
+    (make_link, {"ann", "admin"}, {"ann"}),
     (add_to_also, VISIBLE_TO_ADMIN - {"second"}, set()),
     (take_from_here, VISIBLE_TO_ADMIN - {"second"}, set()),
 ]

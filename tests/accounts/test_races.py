@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -32,13 +32,6 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 def barrier() -> Iterator[Any]:
     with multiprocessing.get_context("spawn").Manager() as manager:
         yield manager.Barrier(2)
-
-
-@pytest.fixture
-async def other_database(company: Company, database_url: str) -> AsyncIterator[Database]:
-    """A second server on the company's database."""
-    async with await Database.open(database_url) as database:
-        yield database
 
 
 async def outcome(attempt: Awaitable[Any]) -> str:

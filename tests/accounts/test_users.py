@@ -231,11 +231,11 @@ async def test_changes_are_told_and_counted(company: Company) -> None:
 async def test_an_empty_database_gets_a_workspace_and_an_owner_once(database: Database) -> None:
     assert await access_clock(database) == 0
     workspace = await database.transact(ensure_workspace)
-    secret = await database.transact(ensure_owner)
+    first = await database.transact(ensure_owner)
 
     assert workspace is not None
-    assert secret is not None
-    viewer = await authenticate(database, secret)
+    assert first is not None
+    viewer = await authenticate(database, first.key)
     assert isinstance(viewer, Viewer)
     assert (viewer.username, viewer.role) == ("owner", Role.OWNER)
     assert await database.transact(list_workspaces, viewer=viewer)
@@ -247,10 +247,10 @@ async def test_an_empty_database_gets_a_workspace_and_an_owner_once(database: Da
 async def test_the_first_owner_when_the_name_is_taken(database: Database) -> None:
     await database.transact(create_user, NewUser("owner", Role.ANNOTATOR), viewer=OPERATOR)
 
-    secret = await database.transact(ensure_owner)
+    first = await database.transact(ensure_owner)
 
-    assert secret is not None
-    viewer = await authenticate(database, secret)
+    assert first is not None
+    viewer = await authenticate(database, first.key)
     assert viewer is not None
     assert viewer.username == f"owner-{viewer.id}"
 

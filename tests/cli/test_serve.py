@@ -46,6 +46,13 @@ class Served:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return json.load(answer)
 
+    def sign_in(self, link: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.address}/sign-in", json.dumps({"link": link}).encode(), {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return {"username": json.load(answer)["username"]}
+
     def end(self, number: signal.Signals) -> tuple[int, str]:
         """The exit code, and what stood on standard error."""
         self.process.send_signal(number)
@@ -74,7 +81,9 @@ def test_the_first_start_makes_everything_and_later_ones_nothing(
         assert first.query("{ viewer { username role } }", key) == {
             "data": {"viewer": {"username": "owner", "role": "OWNER"}}
         }
-        assert first.said.count("\n") == 5
+        assert first.said.count("\n") == 9
+        (link,) = re.findall(rf"^    {re.escape(first.address)}/sign-in#(gbl_[\w-]{{43}})$", first.said, re.MULTILINE)
+        assert first.sign_in(link) == {"username": "owner"}
         code, err = first.end(signal.SIGTERM)
         assert (code, err) == (0, "")
     with served(gradbook) as second:

@@ -19,12 +19,13 @@ START_SECONDS = 60
 class Server:
     """A server process on a free port, over the database at `url`.
 
-    `key` is the owner's API key that the first start printed (None for later starts).
+    `key` is the owner's API key and `link` their sign-in link, as the first start printed them (None for later starts).
     """
 
     def __init__(self, url: str, folder: Path, **settings: str) -> None:
         self.url = url
         self.key: str | None = None
+        self.link: str | None = None
         self.address = ""
         self._settings = settings
         self._output = folder / f"server-{time.monotonic_ns()}.log"
@@ -46,6 +47,8 @@ class Server:
         self.address = found[1]
         if key := re.search(r"\bgb_[\w-]{43}", self.log):
             self.key = key[0]
+        if link := re.search(r"http://\S+/sign-in#gbl_[\w-]{43}", self.log):
+            self.link = link[0]
         return self
 
     @property

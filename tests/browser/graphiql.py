@@ -1,0 +1,38 @@
+"""GraphiQL as its user sees it."""
+
+import re
+
+from playwright.async_api import Page, expect
+
+RUN = "Execute query (Ctrl-Enter)"
+
+
+class GraphiQL:
+    """The page /graphiql."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.response = page.locator(".graphiql-response .view-lines")
+
+    async def ready(self) -> None:
+        """Wait until the editor shows an operation."""
+        await expect(self.page.locator(".graphiql-query-editor .view-lines")).to_contain_text("query")
+
+    async def tab(self, name: str) -> None:
+        """Change to a tab."""
+        await self.page.get_by_role("tab", name=name, exact=True).click()
+        await expect(self.page.locator(".graphiql-query-editor .view-lines")).to_contain_text(name)
+
+    async def run(self) -> None:
+        """Press the triangle."""
+        await self.page.locator(".graphiql-execute-button").click()
+
+    async def shows(self, text: str) -> None:
+        """Wait until the response holds this."""
+        await expect(self.response).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s")))
+
+    async def type_headers(self, text: str) -> None:
+        """Write request headers."""
+        await self.page.get_by_role("button", name="Headers").click()
+        await self.page.locator(".graphiql-editor-tool .monaco-editor:visible").click()
+        await self.page.keyboard.insert_text(text)
