@@ -20,25 +20,27 @@ CHECK = "ck_credential_kind"
 
 
 def upgrade() -> None:
-    _allow("kind IN ('KEY', 'SESSION')", "kind IN ('KEY', 'SESSION', 'LINK')")
+    _allow("kind IN ('KEY', 'SESSION', 'LINK')")
 
 
 def downgrade() -> None:
     op.execute("DELETE FROM credential WHERE kind = 'LINK'")
-    _allow("kind IN ('KEY', 'SESSION', 'LINK')", "kind IN ('KEY', 'SESSION')")
+    _allow("kind IN ('KEY', 'SESSION')")
 
 
-def _allow(before: str, after: str) -> None:
-    # SQLite changes a constraint by writing the table anew, for which it must be known as it is.
-    with op.batch_alter_table("credential", copy_from=_credential(before)) as batch:
-        batch.drop_constraint(op.f(CHECK), type_="check")
-        batch.create_check_constraint(op.f(CHECK), after)
+def _allow(check: str) -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        _write_anew(check)
+    else:
+        op.drop_constraint(op.f(CHECK), "credential", type_="check")
+        op.create_check_constraint(op.f(CHECK), "credential", check)
 
 
-def _credential(check: str) -> sa.Table:
-    return sa.Table(
+def _write_anew(check: str) -> None:
+    """SQLite cannot change a table's constraint."""
+    op.rename_table("credential", "credential_before")
+    op.create_table(
         "credential",
-        sa.MetaData(),
         sa.Column("id", Snowflake(), autoincrement=False, nullable=False),
         sa.Column("kind", Text(), nullable=False),
         sa.Column("user_id", Snowflake(), nullable=False),
@@ -52,5 +54,7 @@ def _credential(check: str) -> sa.Table:
         sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name="fk_credential_user_id"),
         sa.PrimaryKeyConstraint("id", name="pk_credential"),
         sa.UniqueConstraint("secret_hash", name="uq_credential_secret_hash"),
-        sa.Index("ix_credential_user_id", "user_id"),
     )
+    op.execute("INSERT INTO credential SELECT * FROM credential_before")
+    op.drop_table("credential_before")  # and its index
+    op.create_index("ix_credential_user_id", "credential", ["user_id"])

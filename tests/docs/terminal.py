@@ -62,7 +62,9 @@ def like_a_clone(folder: Path) -> Path:
     # The environment is there: `make` is not to make it.
     wrapper = folder / "bin" / "make"
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/.runtime-installed -o app/web/static/.build-hash "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/.runtime-installed -o app/web/static/.build-hash "$@"\n'
+    )
     wrapper.chmod(0o755)
     return folder
 
