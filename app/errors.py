@@ -23,7 +23,6 @@ class Code(Enum):
     CONFLICT = "The thing is in a state, or is used by others, so that this cannot be done to it."
     WORKSPACE_REQUIRED = "The viewer has several workspaces, or none: say which is meant by `workspaceId`."
     LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
-    SEARCH_UNAVAILABLE = "Full-text search is not available yet: leave `search` out."
     DATABASE_BUSY = "The database stayed locked by others; nothing was written, and the same request may be sent again."
     DATABASE_UNAVAILABLE = "The database cannot be reached; nothing was written."
     DATABASE_MISMATCH = "The database is not Gradbook's, or another version of Gradbook made it."

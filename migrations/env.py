@@ -20,6 +20,11 @@ def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
     return "Text()" if isinstance(item, EnumText) else f"{type(item).__name__}()"
 
 
+def include_name(name: str | None, kind: str, _: Any) -> bool:
+    """Not what no table declares: SQLite's full-text index with the tables behind it, and PostgreSQL's."""
+    return not (kind == "table" and str(name).startswith("record_fts")) and name != "ix_record_search_terms"
+
+
 connection = context.config.attributes.get("connection")
 if connection is None:
     raise SystemExit("Run `gradbook migrate`, or `python -m app.db.migrate MESSAGE` for a new revision.")
@@ -29,6 +34,7 @@ context.configure(
     target_metadata=Base.metadata,
     render_as_batch=True,
     render_item=render_item,
+    include_name=include_name,
     autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
 )
 context.run_migrations()

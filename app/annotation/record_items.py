@@ -14,6 +14,7 @@ from app.annotation.answers import answer_problem, check_answers, check_suggesti
 from app.annotation.checks import checked_json, invalid, listed, shown, text_problem
 from app.annotation.fields import Fields, field_problems
 from app.annotation.questions import AnswerError, Questions, is_number
+from app.annotation.search_text import searchable_texts
 from app.annotation.tables import ResponseStatus
 from app.errors import Code, GradbookError
 
@@ -74,7 +75,7 @@ class CheckedSuggestion:
 
 @dataclass(frozen=True, slots=True)
 class CheckedRecord:
-    """A record as it is stored, fields and metadata as JSON."""
+    """A record as it is stored, fields and metadata as JSON; `texts` is what is searched of it."""
 
     index: int
     key: tuple[str | None, str | None]
@@ -82,6 +83,7 @@ class CheckedRecord:
     metadata: str | None
     suggestions: Sequence[CheckedSuggestion]
     responses: Sequence[UserAnswers]
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def check_record(item: RecordInput, index: int, shape: Shape) -> tuple[CheckedRe
     responses = _check_responses(item, shape.questions, errors)
     if errors:
         return None, errors
-    return CheckedRecord(index, item.key, fields, metadata, suggestions, responses), []
+    texts = searchable_texts(shape.fields, item.fields)
+    return CheckedRecord(index, item.key, fields, metadata, suggestions, responses, texts), []
 
 
 def _json_or_error(

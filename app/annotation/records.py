@@ -17,6 +17,7 @@ from app.annotation.marked_texts import marked_texts
 from app.annotation.questions import Questions, parse_questions
 from app.annotation.record_items import CheckedRecord, RecordInput, Shape, check_record
 from app.annotation.responses import MAX_BATCH, CheckedAnswers, import_responses, lock_users, too_many
+from app.annotation.search_text import search_text
 from app.annotation.sql import CHANGE, JOIN, LOCK, as_json, fields_text, questions_text, rows, rows_json, statement
 from app.annotation.tables import Dataset
 from app.annotation.topics import dataset_topic
@@ -145,6 +146,7 @@ class _Batch:
             # What is left was added by another transaction a moment ago: now it is found.
             answered = {result.index for result in results}
             waiting = [item for item in waiting if item.index not in answered]
+        self._index(written)
         self._suggest(written)
         self._respond(written)
         return results
@@ -188,6 +190,14 @@ class _Batch:
             return RecordResult(item.index, Outcome.SKIPPED, record_id)
         message = f"The dataset has a record with {_named(item.key)} already; onConflict SKIP or UPDATE allows that."
         return _refused(item.index, GradbookError(Code.DUPLICATE, message, _key_path(item.key)))
+
+    def _index(self, written: Mapping[int, CheckedRecord]) -> None:
+        if written:
+            given = [
+                {"record_id": record_id, "search_text": search_text(self._dataset_id, item.texts)}
+                for record_id, item in written.items()
+            ]
+            self._fetch(self._statements["index"], rows=rows_json(given))
 
     def _suggest(self, written: Mapping[int, CheckedRecord]) -> None:
         pairs = [(record_id, suggestion) for record_id, item in written.items() for suggestion in item.suggestions]
@@ -257,6 +267,7 @@ _SHAPE = Statement(
 )
 _KEYS = {"external_id": "text", "content_hash": "text"}
 _COLUMNS = {"id": "bigint", **_KEYS, "fields": "text", "metadata": "text"}
+_SEARCH = {"record_id": "bigint", "search_text": "text"}
 _SUGGESTION = {
     "id": "bigint",
     "record_id": "bigint",
@@ -292,6 +303,11 @@ def _statements(dialect_name: str) -> Mapping[str, Statement]:
         UPDATE record SET fields = {fields}, metadata = coalesce({metadata}, record.metadata),
             updated_at = :now, changed = {change}
         FROM {given} WHERE record.id = rows.id"""
+    index = f"""
+        INSERT INTO record_search (record_id, search_text)
+        SELECT rows.record_id, rows.search_text FROM {rows(dialect_name, _SEARCH)} WHERE true
+        ON CONFLICT (record_id) DO UPDATE SET search_text = excluded.search_text
+        WHERE record_search.search_text <> excluded.search_text"""
     suggest = f"""
         INSERT INTO suggestion (id, dataset_id, record_id, question, value, score, agent)
         SELECT rows.id, :dataset_id, rows.record_id, rows.question, {as_json(dialect_name, "rows.answer")},
@@ -304,6 +320,7 @@ def _statements(dialect_name: str) -> Mapping[str, Statement]:
         "lock": f"{find} {LOCK[dialect_name]}",
         "insert": insert,
         "update": update,
+        "index": index,
         "suggest": suggest,
     }
     return {name: statement(sql) for name, sql in texts.items()}

@@ -129,6 +129,18 @@ class Record(Base):
     changed: Mapped[int] = mapped_column(Snowflake)
 
 
+class RecordSearch(Base):
+    """The terms of a record's texts (see `search_text`), which the index is over: FTS5's `record_fts`, or a GIN index.
+
+    Kept apart from the record, whose row is written at every change of its status.
+    """
+
+    __tablename__ = "record_search"
+
+    record_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("record.id", ondelete="CASCADE"), primary_key=True)
+    search_text: Mapped[str] = mapped_column(Text)
+
+
 # Drafts are few: the queue finds a person's among all their responses.
 _DRAFT = text("status = 'DRAFT'")
 

@@ -1,14 +1,29 @@
 """GraphQL types of annotation."""
 
 import datetime
+from typing import cast
 
 import strawberry
-from sqlalchemy import func
+from sqlalchemy import Table, func
 
 from app.accounts.types import User, Workspace
 from app.annotation import scope, tables
 from app.annotation.enums import FieldType, QuestionType, RecordStatus, ResponseStatus
-from app.graphql.entity import Connection, JsonPart, Node, Within, aggregate, column, entity, many, one, over, own
+from app.annotation.search_text import search_terms
+from app.graphql.entity import (
+    Connection,
+    JsonPart,
+    Node,
+    Search,
+    Within,
+    aggregate,
+    column,
+    entity,
+    many,
+    one,
+    over,
+    own,
+)
 from app.graphql.scalars import JSON
 
 
@@ -71,7 +86,22 @@ class Question(Node):
     position: int = column("Its place, from 0.")
 
 
-@entity("rec", tables.Record, within=Within("Dataset", "dataset_id"), searchable=True)
+SEARCH = Search(
+    table=cast("Table", tables.RecordSearch.__table__),
+    key="record_id",
+    text="search_text",
+    index="record_fts",
+    terms=search_terms,
+    description=(
+        "Only those whose text holds all of these words, in any order and anywhere in the TEXT and CHAT fields. Whole"
+        " words count, without regard to case and accents; Chinese, Japanese and Korean are searched by characters and"
+        " by pairs of neighbouring ones. A blank text asks for nothing; one without a letter, digit or emoji is an"
+        " error."
+    ),
+)
+
+
+@entity("rec", tables.Record, within=Within("Dataset", "dataset_id"), search=SEARCH)
 class Record(Node):
     """One item of a dataset. Its status follows its responses."""
 

@@ -3,6 +3,7 @@
 import typer
 
 from app.accounts.bootstrap import ensure_workspace
+from app.annotation.search_index import unsearchable
 from app.annotation.verify import Count, drifted
 from app.cli.output import say, show_table
 from app.cli.session import DatabaseUrl, as_operator, with_database
@@ -24,14 +25,15 @@ def migrate(database_url: DatabaseUrl = None) -> None:
 
 
 def verify(database_url: DatabaseUrl = None) -> None:
-    """Check every status against the responses.
+    """Check every status against the responses, and the search index against the records.
 
-    The responses are counted anew, and each record is printed whose status is not what they make it. Servers may run
-    meanwhile. The exit code is 1 if any record differs.
+    The responses are counted anew, and each record is printed whose status is not what they make it, or that searches
+    do not find by what it says. Servers may run meanwhile. The exit code is 1 if any record differs.
     """
     if with_database(_print_drifted, database_url):
         raise typer.Exit(1)
     say("Every status is what its responses make it.")
+    say("Every record is found by what it says.")
 
 
 def schema() -> None:
@@ -55,12 +57,17 @@ async def _print_drifted(database: Database) -> int:
     count = 0
     async for drift in drifted(database):
         count += 1
-        name = "" if drift.external_id is None else f" ({drift.external_id!r})"
-        say(
-            f"rec_{drift.record_id}{name} in dst_{drift.dataset_id}: is {_shown(drift.stored)}, "
-            f"should be {_shown(drift.true)}"
-        )
+        named = _named(drift.record_id, drift.external_id, drift.dataset_id)
+        say(f"{named} is {_shown(drift.stored)}, should be {_shown(drift.true)}")
+    async for wrong in unsearchable(database):
+        count += 1
+        say(f"{_named(wrong.record_id, wrong.external_id, wrong.dataset_id)} {wrong.reason}")
     return count
+
+
+def _named(record_id: int, external_id: str | None, dataset_id: int) -> str:
+    name = "" if external_id is None else f" ({external_id!r})"
+    return f"rec_{record_id}{name} in dst_{dataset_id}:"
 
 
 def _shown(count: Count) -> str:

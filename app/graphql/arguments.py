@@ -8,7 +8,7 @@ from typing import Any
 
 from graphql import GraphQLError, get_argument_values
 
-from app.errors import Code, GradbookError
+from app.errors import GradbookError
 from app.graphql.entity import Entity, Many
 from app.graphql.filters import WhereParser
 from app.graphql.paging import Page, key_types, order_tag, page_size, parse_cursor, parse_order
@@ -50,12 +50,6 @@ class Binder:
     def page(self, declared: Many, arguments: Mapping[str, Any], values: list[Any]) -> Page:
         """The shape of one list's arguments; appends their values."""
         target = self.entities[declared.target]
-        if arguments.get("search") is not None and target.search is None:
-            raise GradbookError(
-                Code.SEARCH_UNAVAILABLE,
-                f"Full-text search of {target.name} is not available: leave 'search' out.",
-                ("search",),
-            )
         size, backward = page_size(arguments, ()) if declared.paged else (0, False)
         where = arguments.get("where")
         where_shape = None if where is None else WhereParser(self.entities, values).parse(target, where, ("where",))
@@ -65,12 +59,15 @@ class Binder:
         tag = order_tag(target, order, values)
         cursors = {}
         for name in ("after", "before"):
-            text = arguments.get(name)
-            keys = () if text is None else parse_cursor(text, self.secret, tag, key_types(target, order), (name,))
+            cursor = arguments.get(name)
+            keys = () if cursor is None else parse_cursor(cursor, self.secret, tag, key_types(target, order), (name,))
             indexes = tuple(None if key is None else put(values, key) for key in keys)
-            cursors[name] = None if text is None else indexes
+            cursors[name] = None if cursor is None else indexes
         numbers = put(values, size), put(values, size + 1), put(values, tag)
-        return Page(*numbers, where_shape, order, backward, cursors["after"], cursors["before"])
+        text: str | None = arguments.get("search")
+        terms = None if text is None or target.search is None else target.search.terms(text)
+        search = None if terms is None else put(values, terms)
+        return Page(*numbers, where_shape, order, backward, cursors["after"], cursors["before"], search)
 
 
 def _arguments(call: Call, info: Info, path: tuple[str | int, ...]) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Integer, Label, Select, literal_column, select
+from sqlalchemy import CompoundSelect, Integer, Label, Select, literal_column, select
 from sqlalchemy.sql.selectable import CTE
 
 from app.db.types import Snowflake
@@ -169,9 +169,9 @@ class Compiler:
         """The statement as a CTE with a fresh name."""
         return statement.cte(self.name("c"))
 
-    def once(self, statement: Select[Any]) -> CTE:
+    def once(self, statement: Select[Any] | CompoundSelect[Any]) -> CTE:
         """A CTE that is joined: computed once, even where the planner expects a single row and would repeat it."""
-        return self.cte(statement).prefix_with("MATERIALIZED")
+        return statement.cte(self.name("c")).prefix_with("MATERIALIZED")
 
     def name(self, prefix: str) -> str:
         """A fresh name."""

@@ -149,12 +149,30 @@ class Within:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How rows are found by words: a table beside the entity's holds every row's terms, with one blank between.
+
+    `key` is its column with the row's id, `text` the one with the terms, of which one is `@` and the id of the row that
+    it is `within`. `index` is SQLite's FTS5 table over it; PostgreSQL has a GIN index on
+    `array_to_tsvector(string_to_array(text, ' '))`. `terms` makes the terms to look for of what is asked, None for a
+    text that asks for nothing; it raises GradbookError. Terms hold letters, digits, marks and symbols beyond ASCII.
+    """
+
+    table: Table
+    key: str
+    text: str
+    index: str
+    terms: Callable[[str], tuple[str, ...] | None]
+    description: str
+
+
 @dataclass(frozen=True)
 class Entity:
     """A GraphQL type and its rows.
 
-    `own` is what must hold of a row beyond the visibility of its parent (`within`). A `searchable` entity's lists take
-    a `search` text; `search(rows, text)` is its condition, None until there is an index.
+    `own` is what must hold of a row beyond the visibility of its parent (`within`). Lists of an entity with a `search`
+    take a text to search for.
     """
 
     name: str
@@ -164,8 +182,7 @@ class Entity:
     within: Within | None
     fields: Mapping[str, tuple[str, Declaration]]
     parts: Sequence[JsonPart] = ()
-    searchable: bool = False
-    search: Callable[[Rows, Any], Condition] | None = None
+    search: Search | None = None
 
     def is_within(self, relation: One) -> bool:
         """Whether a row is visible only if the row that the relation leads to is."""
@@ -281,7 +298,7 @@ def entity(
     own: Scope | None = None,
     within: Within | None = None,
     parts: Sequence[JsonPart] = (),
-    searchable: bool = False,
+    search: Search | None = None,
 ) -> Callable[[C], C]:
     """Declares a class as a Strawberry type and as an entity with ids `<prefix>_<number>`.
 
@@ -301,7 +318,7 @@ def entity(
             within=within,
             fields=_declared(definition.fields, definition.name, prefix),
             parts=parts,
-            searchable=searchable,
+            search=search,
         )
         return made
 

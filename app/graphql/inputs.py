@@ -92,8 +92,8 @@ class Inputs:
             ("where", self._wheres[target.name], "Only those for which this holds."),
             ("orderBy", list[self.order(target)], "By what to order, the most important first; the id breaks ties."),  # type: ignore[misc]
         ]
-        if target.searchable:
-            offered.append(("search", str, "Only those whose text holds all of these words."))
+        if target.search is not None:
+            offered.append(("search", str, target.search.description))
         return [
             StrawberryArgument(
                 name, name, StrawberryAnnotation(type_ | None), description=text, default=strawberry.UNSET

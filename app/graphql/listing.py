@@ -28,6 +28,7 @@ from app.graphql.entity import Condition, Many, Rows
 from app.graphql.filters import WhereCompiler
 from app.graphql.paging import CURSOR_SECRET, Key, beyond, cursor_sql, order_keys
 from app.graphql.scope import scope_below, scope_of
+from app.graphql.searching import Searching
 from app.graphql.selection import TYPENAME, Pick
 from app.graphql.sql import Text, concat, literal, or_null, truth
 from app.graphql.writer import Level, Writer
@@ -61,7 +62,10 @@ class Listing:
         self.info = {inner.name for part in self.parts if part.name == "pageInfo" for inner in part.inner}
         self.more = "hasPreviousPage" if self.page.backward else "hasNextPage"
         self.is_numbered = bool(self.info & {*CURSORS, self.more})
-        self.keys = self._keys(self.target.table)
+        self.keys = self.keys_on(self.target.table)
+        self.search: Searching | None = None
+        if self.page.search is not None and self.target.search is not None:
+            self.search = Searching(self, self.target.search, self.page.search)
 
     def write(self) -> None:
         """Joins what the list needs, and writes it."""
@@ -123,8 +127,11 @@ class Listing:
         """For every parent its first rows in the direction of reading; one too many where they will be numbered."""
         compiler, ids = self.compiler, self.level.ids
         table = compiler.alias(self.target)
+        if self.search is not None:
+            found = self.search.first(self._limit(), self._bounds, backward=self.page.backward)
+            return compiler.cte(self._rows_of(found, table))
         rows: Rows = table
-        on: Condition = and_(*self._conditions(table))
+        on: Condition = and_(*self.conditions(table))
         columns: Sequence[ColumnElement[Any]] = self._columns(table)
         if self.sql.lateral:
             # Also where nothing limits it: the planner, which cannot know how few the parents are, joins whole tables.
@@ -136,26 +143,49 @@ class Listing:
         return compiler.cte(select(ids.c.id.label("parent"), *columns).select_from(ids.join(rows, on)))
 
     def _first(self, rows: Rows, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-        keys, page = self._keys(rows), self.page
-        conditions = self._conditions(rows)
+        keys = self.keys_on(rows)
+        conditions = self.conditions(rows)
         if not self.declared.paged:
             return select(*columns).where(*conditions).offset(literal_column("0", Integer())).correlate(self.level.ids)
-        if page.after is not None:
-            conditions.append(beyond(keys, page.after, self.slots, backward=False))
-        if page.before is not None:
-            conditions.append(beyond(keys, page.before, self.slots, backward=True))
-        order = [key.order(backward=page.backward) for key in keys]
-        limit = self.slots.param(page.size_and_one if self.is_numbered else page.size, Integer())
-        return select(*columns).where(*conditions).order_by(*order).limit(limit).correlate(self.level.ids)
+        conditions += self._bounds(keys)
+        order = [key.order(backward=self.page.backward) for key in keys]
+        return select(*columns).where(*conditions).order_by(*order).limit(self._limit()).correlate(self.level.ids)
 
-    def _conditions(self, rows: Rows) -> list[Condition]:
-        """Which rows of the target belong to the list: the parent's, visible, and as `where` says."""
+    def _rows_of(self, found: CTE, table: Rows) -> Select[Any]:
+        """The rows whose ids were found."""
+        columns = self._columns(table)
+        if not self.sql.lateral:
+            joined = found.join(table, table.c.id == found.c.id)
+            return select(found.c.parent, *columns).select_from(joined)
+        one = select(*columns).where(table.c.id == found.c.id).offset(literal_column("0", Integer()))
+        rows = one.correlate(found).lateral(self.compiler.name("l"))
+        return select(found.c.parent, *rows.c).select_from(found.join(rows, true()))
+
+    def _bounds(self, keys: Sequence[Key]) -> list[Condition]:
+        """What the cursors say."""
+        bounds: list[Condition] = []
+        if self.page.after is not None:
+            bounds.append(beyond(keys, self.page.after, self.slots, backward=False))
+        if self.page.before is not None:
+            bounds.append(beyond(keys, self.page.before, self.slots, backward=True))
+        return bounds
+
+    def _limit(self) -> ColumnElement[int]:
+        return self.slots.param(self.page.size_and_one if self.is_numbered else self.page.size, Integer())
+
+    def conditions(self, rows: Rows, parents: CTE | None = None, *, joined: bool = False) -> list[Condition]:
+        """Which rows of the target belong to the list: the parent's, visible, and as `where` says.
+
+        `joined` leaves out that they are the parent's. What is searched for is not among the conditions.
+        """
         compiler, level, key = self.compiler, self.level, self.declared.key
+        conditions: list[Condition] = []
         if level.entity is None:
-            conditions = [scope_of(self.target, rows, compiler.kind, compiler.entities)]
+            conditions.append(scope_of(self.target, rows, compiler.kind, compiler.entities))
         else:
-            visible = scope_below(level.entity, key, self.target, rows, compiler.kind, compiler.entities)
-            conditions = [self.declared.joins(rows, level.ids), visible]
+            if not joined:
+                conditions.append(self.declared.joins(rows, level.ids if parents is None else parents))
+            conditions.append(scope_below(level.entity, key, self.target, rows, compiler.kind, compiler.entities))
         if self.page.where is not None:
             where = WhereCompiler(compiler.entities, self.sql, compiler.kind, self.slots)
             conditions.append(where.compile(self.target, rows, self.page.where))
@@ -166,10 +196,10 @@ class Listing:
         nodes = [part for part in self.parts if part.name == "nodes"]
         nodes += [inner for part in self.parts if part.name == "edges" for inner in part.inner if inner.name == "node"]
         picks = [pick for node in nodes for pick in node.inner]
-        keys = [key.value.label(key.label) for key in self._keys(rows) if key.label != "id"]
+        keys = [key.value.label(key.label) for key in self.keys_on(rows) if key.label != "id"]
         return [rows.c.id, *self.compiler.columns(self.target, rows, picks), *keys]
 
-    def _keys(self, rows: Rows) -> list[Key]:
+    def keys_on(self, rows: Rows) -> list[Key]:
         """The order's keys on the target's table or an alias of it."""
         return order_keys(self.target, rows, self.page.order, self.sql, self.slots)
 
@@ -244,9 +274,7 @@ class Listing:
         """Per parent: how many rows the whole list has, and whether some stand before and behind the cursors."""
         columns: list[Label[Any]] = []
         if "totalCount" in self.names:
-            rows = self.compiler.alias(self.target)
-            count = select(func.count()).select_from(rows).where(*self._conditions(rows)).correlate(self.level.ids)
-            columns.append(count.scalar_subquery().label("total"))
+            columns.append(self._count().scalar_subquery().label("total"))
         if self.page.after is not None and "hasPreviousPage" in self.info:
             columns.append(self._outside(self.page.after, backward=True).label("hasPreviousPage"))
         if self.page.before is not None and "hasNextPage" in self.info:
@@ -255,8 +283,25 @@ class Listing:
             return None
         return self.compiler.once(select(self.level.ids.c.id.label("parent"), *columns))
 
+    def _count(self) -> Select[Any]:
+        if self.search is not None:
+            return self.search.count()
+        rows = self.compiler.alias(self.target)
+        return select(func.count()).select_from(rows).where(*self.conditions(rows)).correlate(self.level.ids)
+
     def _outside(self, cursor: Sequence[int | None], *, backward: bool) -> Condition:
         """Whether the list has rows at the cursor or beyond it."""
+
+        def there(keys: Sequence[Key]) -> list[Condition]:
+            return [beyond(keys, cursor, self.slots, backward=backward, inclusive=True)]
+
+        if self.search is not None:
+            found = self.search.first(literal_column("1", Integer()), there, backward=backward)
+            return exists(select(1).where(found.c.parent == self.level.ids.c.id).correlate(self.level.ids))
         rows = self.compiler.alias(self.target)
-        there = beyond(self._keys(rows), cursor, self.slots, backward=backward, inclusive=True)
-        return exists(select(1).select_from(rows).where(*self._conditions(rows), there).correlate(self.level.ids))
+        return exists(
+            select(1)
+            .select_from(rows)
+            .where(*self.conditions(rows), *there(self.keys_on(rows)))
+            .correlate(self.level.ids)
+        )

@@ -44,8 +44,8 @@ CURSOR_SECRET = "cursor_secret"
 class Page(NamedTuple):
     """The shape of a list's arguments.
 
-    Numbers are indexes of values: of the page size, of the size and one, of the order's tag, and of the order keys in
-    the cursors (None for a key that has no value).
+    Numbers are indexes of values: of the page size, of the size and one, of the order's tag, of the order keys in the
+    cursors (None for a key that has no value), and of the terms to search for.
     """
 
     size: int
@@ -56,6 +56,7 @@ class Page(NamedTuple):
     backward: bool
     after: tuple[int | None, ...] | None
     before: tuple[int | None, ...] | None
+    search: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     ColumnElement,
     Double,
@@ -21,16 +22,22 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    column,
+    exists,
     func,
     literal_column,
+    not_,
     select,
+    table,
     type_coerce,
 )
 from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.sql.selectable import CTE
 from sqlalchemy.types import TypeEngine
 
-from app.db.types import EnumText, Float, Instant, JsonText, Snowflake
+from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, json_text
+from app.graphql.entity import Search
 from app.graphql.json_path import JsonForm, JsonPath
 from app.graphql.slots import Convert, Slots
 
@@ -112,6 +119,14 @@ class Sql(Protocol):
     def json_is_null(self, column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> Any:
         """Whether there is nothing, or a JSON null, at a path."""
 
+    def holds(self, text: ColumnElement[Any], slots: Slots, terms: int) -> ColumnElement[bool]:
+        """Whether a text of terms, with one blank between, has each of the terms that are the value at this index."""
+
+    def hits(
+        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any] | None, correlated: CTE
+    ) -> Select[Any]:
+        """The ids of the rows that have the terms, of those within `parent` if one is given, by the full-text index."""
+
 
 def _plain_json(sql: Sql, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text | None:
     """The kinds of value that both databases print the same way."""
@@ -178,6 +193,21 @@ class SqliteSql:
         kind = func.json_type(column, slots.param(path, String(), _sqlite_path))
         return func.coalesce(kind, literal("null")) == literal("null")
 
+    def holds(self, text: ColumnElement[Any], slots: Slots, terms: int) -> ColumnElement[bool]:
+        each = func.json_each(slots.param(terms, SqlText(), _padded_json)).table_valued("value")
+        missing = func.instr(concat(" ", text, " "), each.c.value) == 0
+        return not_(exists(select(literal_column("1")).select_from(each).where(missing)))
+
+    def hits(
+        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any] | None, correlated: CTE
+    ) -> Select[Any]:
+        wanted: Text = slots.param(terms, SqlText(), _fts_query)
+        if parent is not None:
+            wanted = concat('"@', self.text(parent), '" ', wanted)
+        index = table(search.index, column("rowid", Snowflake()), column(search.index)).alias()
+        matches = index.c[search.index].op("MATCH")(wanted)
+        return select(index.c.rowid.label("id")).where(matches).correlate(correlated)
+
 
 class PostgresSql:
     """PostgreSQL 15 or later."""
@@ -232,6 +262,22 @@ class PostgresSql:
         json = cast(self._at(column, form, path, slots), SqlText)
         return func.coalesce(json, literal("null")) == literal("null")
 
+    def holds(self, text: ColumnElement[Any], slots: Slots, terms: int) -> ColumnElement[bool]:
+        patterns = slots.param(terms, ARRAY(SqlText()), _patterns)
+        return concat(" ", text, " ").op("LIKE", return_type=Boolean())(func.all(cast(patterns, ARRAY(SqlText()))))
+
+    def hits(
+        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any] | None, correlated: CTE
+    ) -> Select[Any]:
+        wanted: Text = slots.param(terms, SqlText(), _tsquery)
+        if parent is not None:
+            wanted = concat("'@", self.text(parent), "' & ", wanted)
+        texts = search.table.alias()
+        vector = func.array_to_tsvector(func.string_to_array(texts.c[search.text], literal(" ")))
+        matches = vector.op("@@", return_type=Boolean())(cast(wanted, TSQUERY()))
+        ids = select(texts.c[search.key].label("id")).where(matches).correlate(correlated)
+        return ids.offset(literal_column("0", Integer()))  # else the planner may walk all rows in order
+
     @staticmethod
     def _at(column: ColumnElement[Any], form: JsonForm, path: int, slots: Slots) -> ColumnElement[Any]:
         found: ColumnElement[Any] = column
@@ -251,6 +297,22 @@ def _sqlite_path(path: JsonPath) -> str:
 
 def _matches(text: Text, pattern: str) -> ColumnElement[bool]:
     return text.op("~", return_type=Boolean())(literal(pattern))
+
+
+def _fts_query(terms: Sequence[str]) -> str:
+    return " ".join(f'"{term}"' for term in terms)
+
+
+def _tsquery(terms: Sequence[str]) -> str:
+    return " & ".join(f"'{term}'" for term in terms)
+
+
+def _padded_json(terms: Sequence[str]) -> str:
+    return json_text([f" {term} " for term in terms])
+
+
+def _patterns(terms: Sequence[str]) -> list[str]:
+    return [f"% {term} %" for term in terms]
 
 
 @cache

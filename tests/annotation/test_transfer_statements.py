@@ -12,6 +12,7 @@ from app.db import Database
 from tests.annotation.book import GOOD, Book
 from tests.annotation.transfer import Line, Transfer, passages
 from tests.support.postgres import PostgresServer
+from tests.support.traced import asked
 
 Count = Callable[[Callable[[], Awaitable[object]]], Awaitable[int]]
 
@@ -36,7 +37,7 @@ async def count(database: Database, database_url: str, request: pytest.FixtureRe
         raw.set_trace_callback(statements.append)
         await work()
         raw.set_trace_callback(None)
-        return len(statements)
+        return len(asked(statements))
 
     return count_on_sqlite
 

@@ -52,7 +52,7 @@ async def test_kill_9_in_the_middle_of_an_import(gradbook: Gradbook) -> None:
             result = await stop_after_a_batch(gradbook, database, command, signal.SIGKILL)
             assert result.code == -signal.SIGKILL
             killed_at.append(await records(database))
-            assert gradbook.ok("verify").out == "Every status is what its responses make it.\n"
+            assert gradbook.ok("verify").out.startswith("Every status is what its responses make it.\n")
         assert killed_at == sorted(killed_at)
         assert 0 < killed_at[0] < LINES
         assert all(count % BATCH_LINES == 0 for count in killed_at), "a batch is there, or it is not"

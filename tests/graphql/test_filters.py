@@ -344,9 +344,9 @@ async def test_a_variable_that_does_not_fit_its_place_is_an_error_of_that_place(
     assert "data" in answer
 
 
-async def test_search_is_refused_until_there_is_an_index(small_book: Asker) -> None:
-    query = 'query ($text: String) { dataset(id: "dst_20") { records(search: $text) { totalCount } } }'
-    assert (await small_book.data(OWNER, query))["dataset"]["records"]["totalCount"] == 10
-    error = await small_book.error(OWNER, query, {"text": "word"})
-    assert error["extensions"] == {"code": "SEARCH_UNAVAILABLE", "argument": ["search"]}
-    assert error["path"] == ["dataset", "records"]
+async def test_a_search_that_holds_no_word_is_refused_where_it_stands(small_book: Asker) -> None:
+    query = 'query ($text: String) { dataset(id: "dst_20") { found: records(search: $text) { totalCount } } }'
+    assert (await small_book.data(OWNER, query))["dataset"]["found"]["totalCount"] == 10
+    error = await small_book.error(OWNER, query, {"text": "?!"})
+    assert error["extensions"] == {"code": "INVALID_INPUT", "argument": ["search"]}
+    assert error["path"] == ["dataset", "found"]
