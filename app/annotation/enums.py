@@ -40,6 +40,6 @@ describe_enum(
 )
 describe_enum(
     OnConflict,
-    "What becomes of a record whose `externalId` the dataset has already.",
+    "What becomes of a record whose `externalId` the dataset has already, or without one a record of the same content.",
     **{member.name: member.value for member in OnConflict},
 )

@@ -175,6 +175,13 @@ class UpdateDatasetInput:
         )
 
 
+@strawberry.input(description="A dataset to delete.")
+class DeleteDatasetInput:
+    """Input of deleteDataset."""
+
+    id: strawberry.ID = strawberry.field(description="The dataset.")
+
+
 @strawberry.input(description="What a model would answer.")
 class SuggestionInput:
     """A suggestion of a new record."""
@@ -190,7 +197,10 @@ class RecordInput:
     """A record of addRecords."""
 
     fields: JSON = strawberry.field(description="The values of the dataset's fields, by name.")
-    external_id: str | None = strawberry.field(description="Your own key, unique in the dataset.", default=None)
+    external_id: str | None = strawberry.field(
+        description="Your own key, unique in the dataset. A record without one is known by its fields and metadata.",
+        default=None,
+    )
     metadata: JSON | None = strawberry.field(description="An object with anything else that is known.", default=None)
     suggestions: list[SuggestionInput] | None = strawberry.field(
         description="What models would answer, one per question.", default=None
@@ -198,10 +208,13 @@ class RecordInput:
 
     def to_domain(self) -> record_items.RecordInput:
         """The domain's input."""
+        fields: Any = self.fields
+        metadata: Any = self.metadata
         return record_items.RecordInput(
-            fields=self.fields,  # type: ignore[arg-type]
+            fields=fields,
             external_id=self.external_id,
-            metadata=self.metadata,  # type: ignore[arg-type]
+            metadata=metadata,
+            content_hash=None if self.external_id is not None else record_items.content_hash(fields, metadata),
             suggestions=[
                 record_items.SuggestionInput(item.question, item.value, item.score, item.agent)
                 for item in self.suggestions or ()

@@ -10,6 +10,7 @@ from app.annotation import datasets, queue, records, responses
 from app.annotation.inputs import (
     AddRecordsInput,
     CreateDatasetInput,
+    DeleteDatasetInput,
     DeleteResponseInput,
     DiscardResponseInput,
     NextRecordsInput,
@@ -32,7 +33,9 @@ Info = strawberry.Info[Any, Any]
 class DatasetPayload(Payload):
     """Answer of the mutations of datasets."""
 
-    dataset: Dataset | None = strawberry.field(description="The dataset as it is now.", default=None)
+    dataset: Dataset | None = strawberry.field(
+        description="The dataset as it is now; a deleted one as it was.", default=None
+    )
 
 
 @strawberry.type(description="What became of one record.")
@@ -118,6 +121,23 @@ class AnnotationMutations:
             changes = input.to_domain()
             datasets.update_dataset(uow, changes)
             return DatasetPayload(dataset=ref("Dataset", changes.id))
+
+        return await mutate(info, DatasetPayload, work)
+
+    @strawberry.mutation(
+        description="Delete a dataset with its records and everybody's answers about them. For ADMINs of its workspace"
+        " and OWNERs."
+    )
+    async def delete_dataset(self, info: Info, input: DeleteDatasetInput) -> DatasetPayload:
+        """See app.annotation.datasets.delete_dataset."""
+
+        def work(uow: UnitOfWork) -> DatasetPayload:
+            dataset_id = decode_id("dst", input.id, "dataset", ("id",))
+            payload = DatasetPayload(dataset=ref("Dataset", dataset_id))
+            # What is being deleted is read before it is gone.
+            info.context.engine.load(info._raw_info, uow, payload)
+            datasets.delete_dataset(uow, dataset_id)
+            return payload
 
         return await mutate(info, DatasetPayload, work)
 

@@ -47,7 +47,7 @@ class UserAnswers:
 class RecordInput:
     """One record. Its key in the dataset is the external id, or without one the content hash; it may have none.
 
-    `content_hash` and `responses` are for imports.
+    Every door for users gives one of them, so that what is sent again doubles nothing. `responses` are for imports.
     """
 
     fields: Mapping[str, Any]
@@ -95,9 +95,15 @@ class Shape:
     questions: Questions
 
 
-def content_hash(fields: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str:
-    """The key of a record without an external id: 64 hexadecimal digits of what it says, in whatever order."""
-    content = orjson.dumps([fields, metadata or None], option=orjson.OPT_SORT_KEYS)
+def content_hash(fields: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> str | None:
+    """The key of a record without an external id: 64 hexadecimal digits of what it says, in whatever order.
+
+    None for what cannot be stored, which `check_record` tells.
+    """
+    try:
+        content = orjson.dumps([fields, metadata or None], option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
     return hashlib.sha256(content).hexdigest()
 
 

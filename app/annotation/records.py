@@ -188,7 +188,7 @@ class _Batch:
             return RecordResult(item.index, Outcome.UPDATED, record_id)
         if self._on_conflict is OnConflict.SKIP:
             return RecordResult(item.index, Outcome.SKIPPED, record_id)
-        message = f"The dataset has a record with {_named(item.key)} already; onConflict SKIP or UPDATE allows that."
+        message = f"The dataset has a record with {_named(item.key)} already; {_advice(item.key)}."
         return _refused(item.index, GradbookError(Code.DUPLICATE, message, _key_path(item.key)))
 
     def _index(self, written: Mapping[int, CheckedRecord]) -> None:
@@ -250,6 +250,11 @@ def _user_problems(item: RecordInput, users: frozenset[int]) -> Iterable[Gradboo
 
 def _named(key: Key) -> str:
     return f"the external id {key[0]!r}" if key[0] is not None else "the same content"
+
+
+def _advice(key: Key) -> str:
+    advice = "onConflict SKIP or UPDATE allows that"
+    return advice if key[0] is not None else f"{advice}, an externalId makes it another record"
 
 
 def _key_path(key: Key) -> tuple[str, ...]:

@@ -127,3 +127,14 @@ def delete(uow: UnitOfWork, which: str, **values: Any) -> dict[int, int]:
             uow.fetch(*count.on(uow.dialect, now=uow.now, **values))
             uow.fetch(*remove.on(uow.dialect, **values))
         return deleted
+
+
+def delete_with_records(uow: UnitOfWork, dataset_id: int) -> None:
+    """Delete the responses of a dataset whose records go with them, so that there is no status to keep."""
+    with uow.marked("response"):
+        uow.fetch(*_delete_of_dataset().on(uow.dialect, dataset_id=dataset_id))
+
+
+@cache
+def _delete_of_dataset() -> Statement:
+    return statement("DELETE FROM response WHERE dataset_id = :dataset_id")

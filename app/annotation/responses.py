@@ -131,6 +131,14 @@ def delete_responses_of_user(uow: UnitOfWork, user_id: int, workspace_ids: Colle
     return sum(deleted.values())
 
 
+def delete_responses_of_dataset(uow: UnitOfWork, dataset_id: int) -> None:
+    """Delete all responses about a dataset's records, which are locked and go in the same transaction.
+
+    So no status follows.
+    """
+    response_sql.delete_with_records(uow, dataset_id)
+
+
 def import_responses(uow: UnitOfWork, answers: Collection[CheckedAnswers]) -> list[WrittenResponse]:
     """Write checked answers of several users, at most one per record and user; they replace what is there.
 

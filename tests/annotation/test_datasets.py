@@ -1,5 +1,9 @@
 """Datasets are made and changed; a new threshold reaches every record."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from app.annotation.datasets import (
     QuestionInput,
     UpdateDatasetInput,
     create_dataset,
+    delete_dataset,
     update_dataset,
 )
 from app.annotation.questions import (
@@ -21,8 +26,12 @@ from app.annotation.questions import (
     SpanSettings,
     TextSettings,
 )
+from app.annotation.record_items import SuggestionInput
 from app.annotation.tables import FieldType
-from tests.annotation.book import Book
+from app.annotation.topics import dataset_topic
+from app.errors import GradbookError
+from tests.annotation.book import QUESTIONS as QUESTIONS_OF_BOOK
+from tests.annotation.book import Book, record
 
 FIELDS = [FieldInput("text"), FieldInput("image", FieldType.IMAGE, "Picture", required=False)]
 OPTIONS = (Option("a", "A"), Option("b"))
@@ -170,3 +179,72 @@ async def test_the_same_threshold_touches_no_record(book: Book) -> None:
     before = await book.rows("SELECT changed, updated_at FROM record")
     await book.act("admin", update_dataset, UpdateDatasetInput(book.dataset, "renamed", min_submitted=1))
     assert await book.rows("SELECT changed, updated_at FROM record") == before
+
+
+async def test_a_dataset_goes_with_all_that_is_in_it(book: Book) -> None:
+    kept = [record(n, suggestions=[SuggestionInput("topic", "war")]) for n in range(2)]
+    await book.add(kept)
+    other = replace(book, dataset=await book.act("admin", create_dataset, new(questions=QUESTIONS_OF_BOOK)))
+    for record_id in await other.add(kept):
+        for who in ("ada", "ben"):
+            await other.submit(who, record_id)
+    told: list[frozenset[str]] = []
+    book.database.on_commit = told.append
+    await book.act("admin", delete_dataset, other.dataset)
+    assert told == [frozenset({dataset_topic(other.dataset)})]
+    for table, count in (("dataset", 1), ("record", 2), ("suggestion", 2), ("response", 0), ("question", 2)):
+        assert await book.rows(f"SELECT count(*) FROM {table}") == [(count,)], table
+    assert await book.drift() == []
+    for who in ("admin", "owner"):
+        error = await book.refused(who, delete_dataset, other.dataset)
+        assert (error.code, error.path) == ("NOT_FOUND", ("id",))
+
+
+async def test_who_may_delete_a_dataset(book: Book) -> None:
+    error = await book.refused("ada", delete_dataset, book.dataset)
+    assert (error.code, error.path) == ("FORBIDDEN", ("id",))
+    assert error.message == ("Only an ADMIN of the workspace or an OWNER may delete this dataset; you are ANNOTATOR.")
+    assert (await book.refused("stranger", delete_dataset, book.dataset)).code == "NOT_FOUND"
+
+
+async def test_whoever_writes_while_the_dataset_goes_waits_or_is_told(book: Book) -> None:
+    """Answers and records that come first are deleted too; later ones find nothing. Nobody waits in a circle."""
+    records = await book.add(20)
+    people = await book.annotators(4)
+    transient: list[str] = []
+    backend = book.database.backend
+    is_transient = backend.is_transient
+
+    def noted(error: BaseException) -> bool:
+        transient.extend([repr(error)] * is_transient(error))
+        return is_transient(error)
+
+    backend.is_transient = noted  # type: ignore[method-assign]
+
+    async def answer(who: str) -> None:
+        for record_id in records:
+            with suppress_not_found():
+                await book.submit(who, record_id)
+
+    async def add(first: int) -> None:
+        for number in range(first, first + 10):
+            with suppress_not_found():
+                await book.add([record(number)])
+
+    async def delete() -> None:
+        await asyncio.sleep(0.05)
+        await book.act("owner", delete_dataset, book.dataset)
+
+    await asyncio.gather(*map(answer, people), add(100), add(200), delete())
+    for table in ("dataset", "record", "response"):
+        assert await book.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
+    assert transient == []
+
+
+@contextmanager
+def suppress_not_found() -> Iterator[None]:
+    try:
+        yield
+    except GradbookError as error:
+        if error.code != "NOT_FOUND":
+            raise

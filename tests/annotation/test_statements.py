@@ -2,19 +2,27 @@
 
 import datetime
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from app.annotation.datasets import UpdateDatasetInput, update_dataset
+from app.annotation.datasets import (
+    CreateDatasetInput,
+    FieldInput,
+    UpdateDatasetInput,
+    create_dataset,
+    delete_dataset,
+    update_dataset,
+)
 from app.annotation.queue import next_records
 from app.annotation.record_items import RecordInput, SuggestionInput, UserAnswers
 from app.annotation.records import OnConflict
 from app.annotation.responses import Answers, delete_response, delete_responses_of_user, submit_responses
 from app.annotation.tables import Response, ResponseStatus
 from app.db import Database
-from tests.annotation.book import GOOD, Book, record
+from tests.annotation.book import GOOD, QUESTIONS, Book, record
 from tests.support.postgres import PostgresServer
 from tests.support.traced import asked
 
@@ -151,6 +159,17 @@ async def test_a_new_threshold(book: Book, statements: Count) -> None:
     assert len(set(counts)) == 1, counts
     assert counts[0] <= 6
     assert await book.rows("SELECT required, count(*) FROM record GROUP BY required") == [(4, 1000)]
+
+
+async def test_deleting_a_dataset(book: Book, statements: Count) -> None:
+    counts = []
+    for size in SIZES[:2]:
+        fields, name = [FieldInput("text")], f"of {size}"
+        new = CreateDatasetInput(name, fields, QUESTIONS, book.workspace)
+        other = replace(book, dataset=await book.act("owner", create_dataset, new))
+        await other.add([full(number, book) for number in range(size)])
+        counts.append(len(await statements(book.act("owner", delete_dataset, other.dataset))))
+    assert counts[0] == counts[1] <= 10
 
 
 async def test_removing_a_users_responses(book: Book, statements: Count) -> None:

@@ -198,6 +198,10 @@ MUTATIONS: dict[str, tuple[Inputs, list[str]]] = {
     "UpdateDataset": (
         lambda book, who: {"id": book.ids["dataset_here"], "guidelines": who}, [FORBIDDEN, NOT_FOUND, OK, OK]
     ),
+    "DeleteDataset": (
+        lambda book, who: {"id": book.ids["dataset_there" if who == "owner" else "dataset_here"]},
+        [FORBIDDEN, NOT_FOUND, OK, OK],
+    ),
     "AddRecords": (
         lambda book, who: {"datasetId": book.ids["dataset_here"], "onConflict": "SKIP", "records": []},
         [FORBIDDEN, NOT_FOUND, OK, OK],

@@ -7,6 +7,7 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from app.graphql.operations import RequestError
+from tests.annotation.transfer import Transfer
 from tests.api.conftest import EXAMPLES, Book, operation
 
 SCHEMA = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
@@ -16,8 +17,8 @@ ACCOUNTS = [
     "RemoveMember",
 ]  # fmt: skip
 ANNOTATION = [
-    "CreateDataset", "UpdateDataset", "AddRecords", "RecordPage", "SubmitResponse", "SubmitResponses", "SaveDraft",
-    "DiscardResponse", "DeleteResponse", "RecordChanged", "NextRecords",
+    "CreateDataset", "UpdateDataset", "DeleteDataset", "AddRecords", "RecordPage", "SubmitResponse", "SubmitResponses",
+    "SaveDraft", "DiscardResponse", "DeleteResponse", "RecordChanged", "NextRecords",
 ]  # fmt: skip
 STILL_TO_COME = ["Agreement", "CreateSnapshot"]
 
@@ -132,6 +133,56 @@ async def test_everybody_sees_their_own_response(book: Book) -> None:
         nodes = (await book.data(who, MINE, {"id": book.ids["dataset_here"]}))["dataset"]["records"]["nodes"]
         mine = {"id": book.ids.get(f"response_of_{who}"), "status": "SUBMITTED", "record": {"id": first}}
         assert [node["myResponse"] for node in nodes] == [None if who == "owner" else mine, None, None]
+
+
+async def test_a_deleted_dataset_is_told_once_more(book: Book) -> None:
+    dataset = book.ids["dataset_here"]
+    deleted = await book.mutate("admin", "DeleteDataset", {"id": dataset})
+    progress = {"total": 3, "completed": 1, "pending": 2}
+    assert deleted == {"dataset": {"id": dataset, "name": "here", "progress": progress}, "errors": []}
+    for name in ("dataset_here", "record_here_0", "response_of_ann", "suggestion_here", "field_here", "question_here"):
+        assert (await book.data("owner", "query ($id: ID!) { node(id: $id) { id } }", {"id": book.ids[name]})) == {
+            "node": None
+        }, name
+    again = await book.data("admin", operation("DeleteDataset"), {"input": {"id": dataset}})
+    assert [error["code"] for error in again["deleteDataset"]["errors"]] == ["NOT_FOUND"]
+    assert again["deleteDataset"]["dataset"] is None
+
+
+async def test_records_without_an_id_are_known_by_what_they_say(book: Book) -> None:
+    dataset = book.ids["dataset_here"]
+    records: list[dict[str, Any]] = [
+        {"fields": {"text": "Same"}},
+        {"fields": {"text": "Same"}, "metadata": {"page": 2}},
+    ]
+
+    async def add(on_conflict: str, records: list[dict[str, Any]] = records) -> Any:
+        return await book.mutate(
+            "admin", "AddRecords", {"datasetId": dataset, "onConflict": on_conflict, "records": records}
+        )
+
+    added = await add("ERROR")
+    assert added["added"] == 2
+    again = await add("ERROR")
+    assert [item["errors"][0]["code"] for item in again["results"]] == ["DUPLICATE"] * 2
+    assert "an externalId makes it another record" in again["results"][0]["errors"][0]["message"]
+    skipped = await add("SKIP")
+    assert skipped["skipped"] == 2
+    assert [item["record"]["id"] for item in skipped["results"]] == [item["record"]["id"] for item in added["results"]]
+    twice = await add("SKIP", [{"fields": {"text": "Twice"}}] * 2)
+    assert [[error["code"] for error in item["errors"]] for item in twice["results"]] == [[], ["DUPLICATE_ITEM"]]
+    assert (await add("ERROR", [{"fields": {"text": "Same"}, "externalId": "other"}]))["added"] == 1
+
+
+async def test_what_was_added_is_not_doubled_by_its_export(book: Book) -> None:
+    dataset = book.ids["dataset_here"]
+    records = [{"fields": {"text": f"子曰 {n}"}, "metadata": {"n": n / 3, "big": 2**53 + n}} for n in range(5)]
+    await book.mutate("admin", "AddRecords", {"datasetId": dataset, "records": records})
+    database = book.services.database
+    transfer = Transfer(database, int(dataset[4:]), int(book.ids["here"][4:]))
+    exported = await transfer.dump()
+    assert await transfer.load(exported) == (0, 0, 8, 0)
+    assert await transfer.dump() == exported
 
 
 async def test_record_page(book: Book) -> None:

@@ -114,3 +114,15 @@ async def test_a_removed_member_s_stream_ends(start: Start, server: Server, team
         await owner.mutate(operation("RemoveMember"), {"workspaceId": team.workspace, "userId": team.users["ann"]})
         with pytest.raises(TransportQueryError, match="There is no dataset"):
             await next_message(messages)
+
+
+async def test_the_stream_of_a_deleted_dataset_ends(start: Start, server: Server, team: Team) -> None:
+    other = start()
+    async with (
+        Client(server, team.owner) as owner,
+        subscribed(other, team.keys["ann"], dataset=team.dataset) as messages,
+    ):
+        await next_message(messages)
+        await owner.mutate(operation("DeleteDataset"), {"id": team.dataset})
+        with pytest.raises(TransportQueryError, match="There is no dataset"):
+            await next_message(messages)

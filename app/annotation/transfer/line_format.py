@@ -124,7 +124,7 @@ def record_line(value: Any, spot: Spot) -> RecordLine:
         external_id=external_id,
         metadata=metadata,
         suggestions=[_suggestion(one, index) for index, one in enumerate(_list(item, "suggestions"))],
-        content_hash=None if external_id is not None else _hash(fields, metadata),
+        content_hash=None if external_id is not None else content_hash(fields, metadata),
     )
     answers = [_answers(one, index) for index, one in enumerate(_list(item, "responses"))]
     return RecordLine(spot.number, spot.length, spot.end, record, answers)
@@ -215,13 +215,6 @@ def _list(item: Mapping[str, Any], key: str) -> list[Any]:
     if not isinstance(value, list):
         raise BadLineError(f"{key}: {shown(value)} is not a list: write [{{…}}, …].")
     return value
-
-
-def _hash(fields: Any, metadata: Any) -> str | None:
-    try:
-        return content_hash(fields, metadata)
-    except TypeError:  # nested too deeply to be stored, which the dataset's check tells
-        return None
 
 
 def _checked_int(digits: str) -> int:
