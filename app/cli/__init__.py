@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from app.cli import accounts, maintenance, output, serve, transfer
+from app.cli import accounts, demo, maintenance, output, serve, transfer
 from app.cli.session import database_failure
 from app.errors import GradbookError
 
@@ -20,7 +20,7 @@ gradbook.db in this folder unless it is set (`gradbook settings`).
 def build_cli() -> typer.Typer:
     """All commands."""
     cli = _group(_HELP)
-    _add(cli, serve.serve, maintenance.migrate)
+    _add(cli, serve.serve, demo.demo, maintenance.migrate)
     cli.add_typer(
         _add(
             _group("Workspaces: groups of people and what they work on."),
