@@ -44,7 +44,7 @@ _PLACES = (
     "衛|齊"
 )
 _PEOPLE = (
-    r"(?:President|Secretary|General|Admiral|Senator|Minister|Judge|Governor|Mr\.|Dr\.) (?:[A-Z]\. )?[A-Z][a-z]+"
+    r"(?:President|Secretary|General|Admiral|Senator|Minister|Judge|Governor|Mr\.|Dr\.) (?:[A-Z]\. )?(?:Mc)?[A-Z][a-z]+"
     r"|William Woodville Rockhill|Abraham Lincoln|Monroe"
     r"|孔子|曾子|子貢|冉有|哀公|景公|回(?=也)|(?<!孔)(?<!曾)子(?=曰|在川|適)"
 )
