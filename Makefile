@@ -39,7 +39,7 @@ schema: $(RUNTIME) ## write schema.graphql
 	@$(BIN)/gradbook schema > schema.graphql.new && mv schema.graphql.new schema.graphql
 
 docs: $(DEV) ## write the answers that the pages of docs/operations show; read them before you commit
-	@GRADBOOK_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs -k "page_is and sqlite"
+	@GRADBOOK_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs -k "page_is and sqlite or page_lists"
 
 web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
 	@if [ -d web/node_modules ]; then PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web run --silent check; fi
