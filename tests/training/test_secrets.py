@@ -289,8 +289,8 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
     ],
 )  # fmt: skip
 def test_time_grows_with_the_length_alone(part: str) -> None:
-    text = part * (300_000 // len(part)) + " password="
+    text = part * (60_000 // len(part)) + " password="
     started = time.process_time()
     redact_text(text)
     redact({"password": text, "credentials": text, "token": text})
-    assert time.process_time() - started < 3  # a rescan of what was passed would take minutes
+    assert time.process_time() - started < 2  # a rescan of what was passed would take minutes
