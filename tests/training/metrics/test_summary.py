@@ -24,11 +24,7 @@ def by_hand(points: list[Point]) -> Summary:
     return Summary(
         points=len(points),
         non_finite=len(points) - len(finite),
-        last_state=LastState.NAN
-        if math.isnan(value)
-        else LastState.INFINITE
-        if math.isinf(value)
-        else LastState.FINITE,
+        last_state=state,
         first_step=min(point.step for point in points),
         last_step=max(point.step for point in points),
         last=finite[-1].value if finite else None,
