@@ -105,7 +105,7 @@ def test_what_is_no_list_is_refused(items: Any) -> None:
 
 def test_a_list_has_at_most_ten_thousand_items() -> None:
     assert len(parse_values([0.5] * 10_000)) == 10_000
-    with pytest.raises(GradbookError, match="10,001 steps are too many: send at most 10,000") as caught:
+    with pytest.raises(GradbookError, match="A list of 10,001 steps is too long: send at most 10,000 points") as caught:
         parse_steps([1] * 10_001)
     assert caught.value.code == "LIMIT_EXCEEDED"
 
@@ -120,8 +120,8 @@ def test_a_series_without_times_has_that_of_its_report() -> None:
 @pytest.mark.parametrize(
     ("change", "path", "message"),
     [
-        ({"values": [1]}, ("values",), "Every point has a step and a value: here are 2 steps and 1 values."),
-        ({"times": [1, 2, 3]}, ("times",), "Every point has a step and a time: here are 2 steps and 3 times."),
+        ({"values": [1]}, ("values",), "A point has a step and a value, and here are 2 steps and 1 values."),
+        ({"times": [1, 2, 3]}, ("times",), "A point has a step and a time, and here are 2 steps and 3 times."),
         ({"values": [1, True]}, ("values", 1), "Item 1: true is no value"),
         ({"steps": [1, 1.5]}, ("steps", 1), "Item 1: 1.5 is no step"),
         ({"times": [-1, 1]}, ("times", 0), "Item 0: -1 is out of range"),
