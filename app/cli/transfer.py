@@ -20,7 +20,7 @@ from app.annotation.checks import listed, shown
 from app.annotation.datasets import CreateDatasetInput, create_dataset
 from app.annotation.records import OnConflict, read_shape
 from app.annotation.transfer.exporting import count_records, export_records
-from app.annotation.transfer.formats import Format, Source, open_source, recognise, written
+from app.annotation.transfer.formats import Format, Source, open_folder, open_source, recognise, written
 from app.annotation.transfer.importing import BATCH_LINES, ImportOptions, Tally, import_records
 from app.annotation.transfer.inferring import infer_dataset
 from app.annotation.transfer.line_format import BadLine, Read
@@ -52,7 +52,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines, CSV (both in UTF-8) or Parquet, told apart by what the file holds; - is standard input.",
+            help="JSON Lines, CSV, Parquet, a list of records as JSON, Argilla's or Label Studio's JSON, or a folder "
+            "that Hugging Face's or Argilla's library saved; told apart by what it holds. - is standard input.",
         ),
     ],
     dataset: DatasetName,
@@ -67,7 +68,7 @@ def import_(
         ),
     ] = None,
     format: Annotated[
-        Literal["jsonl", "json", "csv", "parquet"] | None,
+        Literal["jsonl", "json", "csv", "parquet", "argilla", "label-studio"] | None,
         typer.Option(help="The format, if it is not to be told from what the file holds.", show_default=False),
     ] = None,
     create_users: Annotated[
@@ -230,7 +231,7 @@ class _Import:
         """From all records, which are then read again; from the first 1,000 of lines that are read once."""
         records, unit = self._source.records(None), self._source.unit
         if not self._read_once:
-            return infer_dataset(self._dataset, workspace_id, records, unit), None
+            return infer_dataset(self._dataset, workspace_id, records, unit, self._source.questions()), None
         first = list(islice(records, BATCH_LINES))
         return infer_dataset(self._dataset, workspace_id, first, unit), chain(first, records)
 
@@ -268,6 +269,9 @@ def _existing(uow: UnitOfWork, name: str, workspace: str | None) -> Place:
 def _open(path: Path, given: Format | None) -> Iterator[_Opened]:
     """The file in its format. Standard input that cannot be sought is copied first, unless it is JSON Lines."""
     with ExitStack() as stack:
+        if path != STDIN and path.is_dir():
+            yield _Opened(*open_folder(path, given, stack))
+            return
         file: BinaryIO = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
         if not file.seekable():
             if (given or recognise(cast("BufferedReader", file).peek())) is Format.JSONL:

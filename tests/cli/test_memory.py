@@ -1,9 +1,12 @@
 """Memory does not grow with the file."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+import pyarrow
+from pyarrow import parquet
 
 from tests.cli.conftest import Gradbook
 
@@ -12,7 +15,7 @@ FEW, MANY = 300, 1_200  # lines; one batch is 80, and SQLite keeps 16 MB of page
 GROWTH = 50_000  # KiB that it may be more, by chance, for a file with 88,000 more
 
 
-def peak(gradbook: Gradbook, *arguments: str | Path) -> int:
+def peak(gradbook: Gradbook, *arguments: str | Path, code: int = 0) -> int:
     """The most memory that the command had, in KiB."""
     process = gradbook.start(*arguments)
     with process:
@@ -20,7 +23,7 @@ def peak(gradbook: Gradbook, *arguments: str | Path) -> int:
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.returncode == 0, process.stderr.read()
+        assert process.returncode == code, process.stderr.read()
         process.stdout.read()
     return usage.ru_maxrss
 
@@ -38,3 +41,21 @@ def test_memory_is_constant(gradbook: Gradbook) -> None:
         assert (gradbook.folder / "out.jsonl").read_bytes() == (gradbook.folder / f"{count}.jsonl").read_bytes()
     assert used[MANY][0] - used[FEW][0] < GROWTH
     assert used[MANY][1] - used[FEW][1] < GROWTH
+
+
+def test_what_unpacks_to_far_more_needs_no_memory(unmigrated: Callable[[str], Gradbook]) -> None:
+    """A text of a megabyte, which two thousand rows mean, and a cell of 100 MB: some kilobytes, and a plain file."""
+    gradbook = unmigrated("gradbook.db")
+    gradbook.ok("migrate")
+    with (gradbook.folder / "small.csv").open("w") as file:
+        file.write("text\nhello\n")
+    text = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 2_000, pyarrow.int32()), ["x" * 1_000_000])
+    parquet.write_table(pyarrow.table({"text": text}), gradbook.folder / "bomb.parquet", store_schema=False)
+    with (gradbook.folder / "cell.csv").open("wb") as file:
+        file.write(b'text\n"' + b"x" * 100_000_000 + b'"\n')
+    assert (gradbook.folder / "bomb.parquet").stat().st_size < 1_000_000
+
+    usual = peak(gradbook, "import", "small.csv", "--dataset", "d")
+    assert peak(gradbook, "import", "bomb.parquet", "--dataset", "d", code=1) - usual < 200_000
+    assert peak(gradbook, "import", "cell.csv", "--dataset", "d", code=1) - usual < 400_000
+    assert gradbook.ok("export", "--dataset", "d").out == '{"fields":{"text":"hello"}}\n'

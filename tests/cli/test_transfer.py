@@ -151,7 +151,7 @@ def test_where_a_dataset_is(book: Gradbook) -> None:
 
 def test_files_that_are_not_there_or_of_another_kind(book: Gradbook) -> None:
     assert book.refused("import", "none.jsonl", "--dataset", "d") == "none.jsonl: No such file or directory."
-    assert book.refused("import", ".", "--dataset", "d") == ".: Is a directory."
+    assert "is a folder without dataset_dict.json or state.json" in book.refused("import", ".", "--dataset", "d")
     (book.folder / "some.jsonl.gz").write_bytes(gzip.compress(b'{"fields": {"text": "a"}}\n'))
     assert "compressed by gzip" in book.refused("import", "some.jsonl.gz", "--dataset", "d")
     (book.folder / "wide.jsonl").write_text('{"fields": {"text": "a"}}\n', "utf-16")

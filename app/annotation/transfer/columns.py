@@ -83,14 +83,21 @@ class Columns:
     """
 
     def __init__(
-        self, names: Sequence[str], shape: Shape | None, *, typed: bool, json_names: Collection[str] = ()
+        self,
+        names: Sequence[str],
+        shape: Shape | None,
+        *,
+        typed: bool,
+        json_names: Collection[str] = (),
+        asks: Collection[str] = (),
     ) -> None:
-        """`json_names` are columns of text that is marked as JSON.
+        """`json_names` are columns of text that is marked as JSON, `asks` the questions of a dataset still to be made.
 
         Raises INVALID_INPUT when the names do not describe records of the dataset.
         """
         self._names = names
         self._json_names = json_names
+        self._asks = asks
         self._shape = shape
         self._typed = typed
         self._demand_usable()
@@ -148,7 +155,7 @@ class Columns:
     def _field(self, name: str) -> tuple[str, Callable[[Any], Any]] | None:
         key = name.removeprefix("fields.")
         if self._shape is None:
-            is_field = key != name or not any(True for _ in name_problems(name, "A field"))
+            is_field = key != name or not (name in self._asks or any(True for _ in name_problems(name, "A field")))
             return (key, self._value(name)) if is_field else None
         known = self._shape.fields.get(key)
         if known is None:
@@ -160,6 +167,8 @@ class Columns:
     def _answer(self, name: str, place: int) -> Column | None:
         question, _, part = name.partition(".")
         if part not in _PARTS or (self._shape is not None and question not in self._shape.questions):
+            return None
+        if self._shape is None and not part and question not in self._asks:
             return None
         asked = None if self._shape is None else self._shape.questions[question].settings.type
         target, key = _PARTS[part]

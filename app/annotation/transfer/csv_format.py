@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from app.annotation.checks import invalid, shown
+from app.annotation.datasets import QuestionInput
 from app.annotation.record_items import Shape
 from app.annotation.transfer.columns import Columns, column_names, row_of
 from app.annotation.transfer.line_format import BadLineError, Read, Spot, encoding_problem, read_at
@@ -41,6 +42,10 @@ class CsvSource:
         columns = Columns(header, shape, typed=False)
         for spot, cells in rows:
             yield read_at(spot, lambda cells=cells: columns.item(_fitting(cells, header)))  # type: ignore[misc]
+
+    def questions(self) -> Sequence[QuestionInput]:
+        """It says nothing about them."""
+        return ()
 
     def _rows(self) -> Iterator[tuple[Spot, list[str]]]:
         """The rows with their places, the header first."""

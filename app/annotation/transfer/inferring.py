@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.annotation.checks import invalid, listed
@@ -17,12 +17,22 @@ COMMENT = QuestionInput("comment", TextSettings(), title="Comment")
 _IMAGE = re.compile(r"data:image/|https?://\S+\.(?:png|jpe?g|gif|webp|svg|avif)$", re.IGNORECASE)
 
 
-def infer_dataset(name: str, workspace_id: int, records: Iterable[Read], unit: str = "line") -> CreateDatasetInput:
+def infer_dataset(
+    name: str,
+    workspace_id: int,
+    records: Iterable[Read],
+    unit: str = "line",
+    questions: Sequence[QuestionInput] = (),
+) -> CreateDatasetInput:
     """A dataset with the fields of all records, none of them required. Bad ones are passed over.
+
+    It asks the questions that the file itself brings; without any, for a comment.
 
     Raises INVALID_INPUT when there are no fields or too many, or when the records have answers: what they answer only
     a schema can say.
     """
+    questions = questions or [COMMENT]
+    known = {question.name for question in questions}
     types: dict[str, FieldType | None] = {}
     asked: set[str] = set()
     for item in records:
@@ -38,15 +48,15 @@ def infer_dataset(name: str, workspace_id: int, records: Iterable[Read], unit: s
                 f"The records have more than {MAX_FIELDS} different fields ({listed(types)}): say by --schema FILE "
                 "which a record has."
             )
-        if asked - {COMMENT.name}:
+        if asked - known:
             raise invalid(
-                f"{unit.capitalize()} {item.number} answers {listed(sorted(asked - {COMMENT.name}))}: say by --schema "
+                f"{unit.capitalize()} {item.number} answers {listed(sorted(asked - known))}: say by --schema "
                 "FILE what the dataset asks. Nothing was imported."
             )
     if not types:
         raise invalid('The file has no record with fields, such as {"fields": {"text": "…"}}: no dataset was made.')
     fields = [FieldInput(field, type_ or FieldType.TEXT, required=False) for field, type_ in types.items()]
-    return CreateDatasetInput(name, fields, [COMMENT], workspace_id)
+    return CreateDatasetInput(name, fields, questions, workspace_id)
 
 
 def _type_of(value: Any) -> FieldType | None:

@@ -14,7 +14,9 @@ _CHUNK = 1 << 20
 _KEPT = 240  # bytes of an item that is too long
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_OUTSIDE = re.compile(rb'["\[\]{},]')
+# A text without escapes is one sign; commas matter between the items alone.
+_BETWEEN = re.compile(rb'"[^"\\]*"|["\[\]{},]')
+_WITHIN = re.compile(rb'"[^"\\]*"|["\[\]{}]')
 _INSIDE = re.compile(rb'["\\]')
 
 
@@ -71,7 +73,7 @@ class _Items:
             if self._escaped:
                 self._escaped, at = False, at + 1
                 continue
-            found = (_INSIDE if self._in_text else _OUTSIDE).search(data, at)
+            found = (_INSIDE if self._in_text else _BETWEEN if self._depth == 1 else _WITHIN).search(data, at)
             if found is None:
                 break
             sign, at = found[0], found.end()
@@ -79,6 +81,8 @@ class _Items:
                 self._in_text, self._escaped = sign == b"\\", sign == b"\\"
             elif sign == b'"':
                 self._in_text = True
+            elif len(sign) > 1:
+                continue
             elif sign in b"[{":
                 self._depth += 1
             elif sign != b"," or self._depth == 1:

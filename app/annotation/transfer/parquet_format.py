@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from app.annotation.checks import invalid
+from app.annotation.datasets import QuestionInput
 from app.annotation.record_items import Shape
 from app.annotation.transfer.columns import MAX_COLUMNS, Columns, column_names, holds_json, row_of
 from app.annotation.transfer.line_format import BadLineError, Read, Spot, read_at
@@ -67,6 +68,10 @@ class ParquetSource:
             end = self._size * done // max(of, 1)
             yield from rows_of(batch, columns, number, end)
             number += batch.num_rows
+
+    def questions(self) -> Sequence[QuestionInput]:
+        """It says nothing about them."""
+        return ()
 
     def _open(self) -> ParquetFile:
         from pyarrow import ArrowException  # noqa: PLC0415 - takes a quarter of a second and 40 MB
