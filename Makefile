@@ -14,7 +14,7 @@ WEB := app/web/static/.build-hash
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema web bench bench-against docs lock clean
+.PHONY: help serve test check format schema web bench bench-search bench-against docs lock clean
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
 
 bench: $(DEV) ## measure against plain Strawberry and a bare handler
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-search: $(DEV) ## a page of what a search finds, among a million records
+	@$(BIN)/python -m bench.search $(ARGS)
 
 bench-against: $(DEV) ## a page of records beside an earlier commit: make bench-against BASE=revision
 	@$(BIN)/python -m bench.against $(BASE) $(ARGS)

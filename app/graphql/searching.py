@@ -57,9 +57,9 @@ class Searching:
     def count(self) -> Select[Any]:
         """How many rows of a parent there are; correlated to the parents."""
         rows = self.compiler.alias(self.listing.target)
-        hits = self._hits(self.ids)
-        found = select(func.count()).select_from(hits.join(rows, rows.c.id == hits.c.id))
-        return found.where(*self.listing.conditions(rows)).correlate(self.ids)
+        # A join would let SQLite look into its index once for every row of the list.
+        is_hit = rows.c.id.in_(select(self._hits(self.ids).c.id))
+        return select(func.count()).select_from(rows).where(is_hit, *self.listing.conditions(rows)).correlate(self.ids)
 
     # By walking
 
@@ -120,11 +120,14 @@ class Searching:
         rows = self.compiler.alias(self.listing.target)
         hits = self._hits(parents)
         keys = self.listing.keys_on(rows)
-        # SQLite's index has the ids in order, which saves it the sorting.
-        keys[-1] = replace(keys[-1], value=hits.c.id)
+        if self.is_walkable:
+            # SQLite's index has the ids in order, which saves it the sorting.
+            keys = [replace(keys[0], value=hits.c.id)]
+            first = select(hits.c.id).select_from(hits.join(rows, rows.c.id == hits.c.id))
+        else:
+            first = select(rows.c.id).where(rows.c.id.in_(select(hits.c.id)))
         conditions = self.listing.conditions(rows, parents=parents)
         order = [key.order(backward=backward) for key in keys]
-        first = select(hits.c.id).select_from(hits.join(rows, rows.c.id == hits.c.id))
         return self._per_parent(parents, first.where(*conditions, *bounds(keys)).order_by(*order).limit(limit))
 
     def _hits(self, parents: CTE) -> Rows:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.annotation.record_items import RecordInput
+from app.annotation.records import OnConflict
 from app.annotation.search_index import Unsearchable, unsearchable
 from app.graphql.schema import Built
 from app.schema import build_schema
@@ -121,3 +122,86 @@ async def test_words_in_any_order_all_there_whatever_the_case(book: Book, search
     }
     assert {text: await search(text) for text in expected} == expected
     assert await wrong(book) == []
+
+
+async def test_a_search_that_asks_for_nothing_and_searches_that_cannot_be(book: Book, search: Searcher) -> None:
+    await book.add(2)
+    for blank in (None, "", " \t\n"):
+        assert await search(blank) == ["p0", "p1"]
+    for text, words in (("?!…", "has no word"), ("x " * 6000, "10,000 characters"), (many(201), "201: leave some out")):
+        code, message = await search.refused(text)
+        assert code == "INVALID_INPUT"
+        assert words in message
+    assert await search(many(200)) == []
+    assert await search("passage \0") == ["p0", "p1"]
+
+
+def many(words: int) -> str:
+    return " ".join(f"w{number}" for number in range(words))
+
+
+@pytest.mark.parametrize(
+    ("order", "where"),
+    [(None, None), ("ID", {"status": {"eq": "PENDING"}}), ("INSERTED_AT", {"submittedCount": {"eq": 0}})],
+)
+async def test_pages_with_cursors_whether_walked_or_by_the_index(
+    book: Book, search: Searcher, order: str | None, where: Any
+) -> None:
+    await book.add(
+        [
+            RecordInput({"text": f"common{' rare' if number % 100 == 0 else ''}"}, f"p{number:04}")
+            for number in range(1_000)
+        ]
+    )
+    await book.add([RecordInput({"text": "common other"}, f"q{number:04}") for number in range(200)])
+    given: dict[str, Any] = {"where": where}
+    if order is not None:
+        given["orderBy"] = [{"field": order, "direction": "DESC"}]
+    for word, count in (("rare", 10), ("common", 1_200), ("other", 200), ("rare other", 0)):
+        every = await paged(search, word, 7 if count < 100 else 450, **given)
+        assert len(every) == count
+        assert sorted(set(every), reverse=order is not None) == every
+        last = await search.page(word, last=3, **given)
+        assert [node["externalId"] for node in last["nodes"]] == every[-3:]
+        assert last["pageInfo"]["hasPreviousPage"] is (count > 3)
+
+
+async def paged(search: Searcher, word: str, size: int, **given: Any) -> list[str]:
+    """All that is found, page by page."""
+    found: list[str] = []
+    after = None
+    while True:
+        page = await search.page(word, first=size, after=after, **given)
+        assert page["pageInfo"]["hasPreviousPage"] is (after is not None)
+        found += [node["externalId"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            return found
+
+
+async def test_the_index_follows_updates_and_deletions(book: Book, search: Searcher) -> None:
+    first, second = await book.add([RecordInput({"text": "old words"}, "a"), RecordInput({"text": "old words"}, "b")])
+    await book.add([RecordInput({"text": "new words"}, "a")], OnConflict.UPDATE)
+    assert (await search("old"), await search("new")) == (["b"], ["a"])
+    await book.add([RecordInput({"text": "unseen"}, "b")], OnConflict.SKIP)
+    assert await search("unseen") == []
+    await book.rows("DELETE FROM record WHERE id = :id RETURNING id", id=second)
+    assert await book.rows("SELECT record_id FROM record_search") == [(first,)]
+    assert await search("words") == ["a"]
+    assert await wrong(book) == []
+
+
+async def test_nobody_finds_what_they_do_not_see(book: Book, search: Searcher) -> None:
+    await book.add(1)
+    assert (await search.page("passage", "ada"))["totalCount"] == 1
+    assert await search.page("passage", "stranger") is None
+
+
+async def test_verify_notices_what_searches_would_not_find(book: Book) -> None:
+    ids = await book.add(3)
+    await book.rows("DELETE FROM record_search WHERE record_id = :id RETURNING record_id", id=ids[0])
+    await book.rows("UPDATE record_search SET search_text = 'else' WHERE record_id = :id RETURNING 1", id=ids[1])
+    assert [(one.record_id, one.reason) for one in await wrong(book)] == [
+        (ids[0], "has no search text"),
+        (ids[1], "has a search text that is not what it says"),
+    ]
