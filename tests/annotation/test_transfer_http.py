@@ -16,7 +16,7 @@ from app.accounts.viewer import Viewer
 from app.annotation import http
 from app.annotation.http import UploadLimits, routes
 from app.annotation.transfer import importing
-from tests.annotation.book import GOOD, Book
+from tests.annotation.book import GOOD, Book, record
 from tests.annotation.transfer import as_file, passages
 
 JSONL = {"content-type": "application/x-ndjson"}
@@ -221,3 +221,53 @@ async def test_an_import_that_fails_in_the_middle_says_how_far_it_came(
     assert (status, code) == (403, "FORBIDDEN")
     assert message.endswith("The first 1,000 lines are done: send the same file again to go on.")
     assert await count(book) == 1000
+
+
+async def test_a_client_that_goes_away_ends_the_reading(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    await book.add([record(n) for n in range(1000)])
+    await book.add([record(n) for n in range(1000, 2000)])
+    reads = 0
+    real = book.database.read
+
+    async def counted(*args: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await real(*args)
+
+    monkeypatch.setattr(book.database, "read", counted)
+
+    async def identify(_: Request) -> Viewer:
+        return book.users["admin"]
+
+    app = Starlette(routes=routes(lambda _: book.database, identify, UploadLimits(LIMIT, 1)))
+    leaves = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def export(*, leave: bool) -> int:
+        """How many statements it takes."""
+        nonlocal reads
+        reads = 0
+        leaves.clear()
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body" and leave:
+                leaves.set()
+                await asyncio.sleep(10)  # a full buffer, which nobody empties
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "method": "GET",
+            "path": path(book, "export"),
+            "query_string": b"",
+            "headers": [],
+        }
+        async with asyncio.timeout(9):
+            await app(scope, receive, send)
+        return reads
+
+    assert await export(leave=False) == 13, "four pages of records, suggestions and responses, and an empty one"
+    assert await export(leave=True) == 3
