@@ -1,5 +1,6 @@
 """The enums of annotation as GraphQL types."""
 
+from app.annotation.agreement import AgreementMeasure as AgreementMeasure
 from app.annotation.records import OnConflict as OnConflict
 from app.annotation.tables import FieldType as FieldType
 from app.annotation.tables import QuestionType as QuestionType
@@ -37,6 +38,16 @@ describe_enum(
     MULTI_LABEL="Any number of several options, each once.",
     RANKING="An order of all options, `[{value, rank}, …]`.",
     SPAN="Labelled parts of a field's text, `[{start, end, label}, …]`; offsets count Unicode code points.",
+)
+describe_enum(
+    AgreementMeasure,
+    "How agreement is measured, over records with two or more submitted answers.",
+    PERCENTAGE="The share of equal pairs among the pairs of answers to one record, averaged over the records.",
+    COHENS_KAPPA="Cohen's kappa: for two annotators who are the only ones. Ratings count as categories.",
+    FLEISS_KAPPA="Fleiss' kappa: over the records with the most frequent number of answers, whoever gave them. Ratings"
+    " count as categories.",
+    KRIPPENDORFFS_ALPHA="Krippendorff's alpha: for any number of annotators and answers. Labels are nominal, ratings an"
+    " interval scale, and sets of labels are compared by MASI.",
 )
 describe_enum(
     OnConflict,

@@ -37,6 +37,19 @@ IDS = {POSTGRESQL: "= ANY(CAST(:ids AS bigint[]))", SQLITE: "IN (SELECT value FR
 # Joins `rows` with a table, for SQLite in this order: else it may read all the rows anew for every stored record.
 JOIN = {POSTGRESQL: "JOIN", SQLITE: "CROSS JOIN"}
 
+# The answers of a row of `response`, one by one: `answer.key` is the question's name.
+EACH_ANSWER = {
+    POSTGRESQL: 'json_each(response."values") AS answer(key, value)',
+    SQLITE: 'json_each(response."values") AS answer',
+}
+# An answer as JSON text, the same on both.
+ANSWER_VALUE = {
+    POSTGRESQL: "CAST(answer.value AS text)",
+    SQLITE: "CASE WHEN answer.type IN ('array', 'object') THEN answer.value ELSE json_quote(answer.value) END",
+}
+# Joins texts, as an aggregate and over a window.
+JOINED = {POSTGRESQL: "string_agg", SQLITE: "group_concat"}
+
 # Lists of one dataset's questions and fields as JSON, for `parse_questions` and `parse_fields`.
 _QUESTIONS = {
     POSTGRESQL: "CAST(json_agg(json_build_array(position, name, required, type, settings)) AS text)",

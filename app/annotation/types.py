@@ -8,7 +8,8 @@ from sqlalchemy import Table, func
 
 from app.accounts.types import User, Workspace
 from app.annotation import scope, tables
-from app.annotation.enums import FieldType, QuestionType, RecordStatus, ResponseStatus
+from app.annotation.agreement_data import load_agreement, load_annotators
+from app.annotation.enums import AgreementMeasure, FieldType, QuestionType, RecordStatus, ResponseStatus
 from app.annotation.search_text import search_terms
 from app.graphql.entity import (
     Connection,
@@ -17,6 +18,7 @@ from app.graphql.entity import (
     Search,
     Within,
     aggregate,
+    attached,
     column,
     entity,
     many,
@@ -42,6 +44,30 @@ class Progress:
     )
 
 
+@strawberry.type(description="How far people agree in their answers to one question.")
+class Agreement:
+    """One measure of one question."""
+
+    question: "Question | None" = strawberry.field(description="The question.")
+    measure: AgreementMeasure = strawberry.field(description="How it was measured.")
+    value: float | None = strawberry.field(
+        description="1 is full agreement; a coefficient is 0 where chance would bring as much. Null where the measure"
+        " is not defined: no record has several answers, or all answers are one and the same; and of coefficients,"
+        " where there are more than 500 different answers."
+    )
+    records: int = strawberry.field(description="How many records it rests on.")
+
+
+@strawberry.type(description="Somebody who answered, and how much.")
+class Annotator:
+    """One user's responses in a dataset."""
+
+    user: User | None = strawberry.field(description="Who it is; null where the viewer does not see them.")
+    submitted: int = strawberry.field(description="Their submitted responses.")
+    draft: int = strawberry.field(description="Their drafts.")
+    discarded: int = strawberry.field(description="Those that they discarded.")
+
+
 @entity("dst", tables.Dataset, own=scope.dataset)
 class Dataset(Node):
     """Records that share fields, questions and guidelines."""
@@ -59,6 +85,13 @@ class Dataset(Node):
         "Question", "dataset_id", "What is asked about every record.", paged=False, order=("position",)
     )
     progress: Progress = aggregate("Record", "dataset_id", "How far its records are.")
+    agreement: list[Agreement] = attached(
+        "How far people agree in the responses that the viewer sees, over the newest 20,000 records with two or"
+        " more: for each label, rating and multi-label question every measure that fits its type. Answers to other"
+        " questions are too seldom equal for that.",
+        load_agreement,
+    )
+    annotators: list[Annotator] = attached("Who answered, as far as the viewer sees their responses.", load_annotators)
     records: Connection["Record"] = many("Record", "dataset_id", "Its records, the oldest first.")
 
 

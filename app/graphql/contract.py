@@ -105,7 +105,7 @@ def _expect(field: str, found: str, right: str) -> None:
 
 
 def _check_plain(field: str, type_: GraphQLOutputType, entities: Mapping[str, Entity], seen: set[str]) -> None:
-    """Objects that a loader gives are plain: their fields are looked up by name, and rows of entities have a scope."""
+    """Objects that a loader gives are plain: their fields are looked up by name; rows of entities are refs in them."""
     named = get_named_type(type_)
     if isinstance(named, GraphQLInterfaceType | GraphQLUnionType) or named.name in entities:
         raise TypeError(f"{field} is attached and holds {named}: a loader cannot give rows, interfaces or unions.")
@@ -119,7 +119,12 @@ def _check_plain(field: str, type_: GraphQLOutputType, entities: Mapping[str, En
                 f"{named.name}.{name} stands below {field}, where no resolver, permission or extension runs: let"
                 " the loader of that field give its value."
             )
-        _check_plain(f"{named.name}.{name}", item.type, entities, seen)
+        if get_named_type(item.type).name not in entities:
+            _check_plain(f"{named.name}.{name}", item.type, entities, seen)
+        elif not isinstance(item.type, GraphQLObjectType):
+            raise TypeError(
+                f"{named.name}.{name} is {item.type}: a loaded object holds a ref to one row, which scope can hide."
+            )
 
 
 def _refuse(name: str) -> Any:

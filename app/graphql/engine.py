@@ -25,10 +25,11 @@ from app.graphql.refs import Place, find_places
 from app.graphql.refs import Ref as Ref
 from app.graphql.refs import ref as ref
 from app.graphql.scalars import decode_id, type_name_words
-from app.graphql.selection import Info, Selections, Template
+from app.graphql.selection import Info, Pick, Selections, Template
 from app.graphql.sql import SQL
 
 Fragment = orjson.Fragment
+Path = tuple[str | int, ...]
 T = TypeVar("T")
 
 MAX_VARIANTS = 16
@@ -95,13 +96,14 @@ class Engine:
         if not ids:
             return {}
         template = _kept(info, (target, info.path.key), lambda: self.selections.template(info, target))
-        read = self._read_ids(info, target, template, ids, tuple(info.path.as_list()))
-        return {row[0]: Fragment(row[1]) for row in await self._rows(info, template, read)}
+        rows = await self._rows_by_ids(info, target, template, ids, tuple(info.path.as_list()))
+        return {number: Fragment(text) for number, text in rows.items()}
 
     async def listing(self, info: Info, declared: Many) -> Fragment:
         """A list without a parent: one statement."""
         template = _kept(info, ("list", info.path.key), lambda: self.selections.list_template(info, declared))
-        [(_, text)] = await self._rows(info, template, self._read_list(info, template))
+        path = tuple(info.path.as_list())
+        [(_, text)] = await self._rows(info, template, self._read_list(info, template, path), path)
         return Fragment(text)
 
     async def node(self, info: Info, id: str) -> Fragment | None:
@@ -131,13 +133,29 @@ class Engine:
         by_kind = dict(zip(wanted, found, strict=True))
         return [by_kind[name].get(number) for name, number in places]
 
-    async def _rows(self, info: Info, template: Template, read: Read) -> list[tuple[Any, ...]]:
+    async def _rows_by_ids(
+        self, info: Info, target: str, template: Template, ids: Sequence[int], path: Path
+    ) -> dict[int, str]:
+        """The JSON of the rows that the viewer sees."""
+        read = self._read_ids(info, target, template, ids, path)
+        return dict(await self._rows(info, template, read, path))
+
+    async def _rows(self, info: Info, template: Template, read: Read, path: Path) -> list[tuple[int, str]]:
         """Rows of (id, JSON)."""
-        rows: list[tuple[Any, ...]] = await info.context.database.read(*read.on(await self._plan(read)))
+        rows: list[Any] = await info.context.database.read(*read.on(await self._plan(read)))
         if not template.attached:
             return rows
-        texts = await splice(template, read.bound, [row[1] for row in rows], info.context)
+        texts = await self._splice(info, template, read.bound, [row[1] for row in rows], path)
         return [(row[0], text) for row, text in zip(rows, texts, strict=True)]
+
+    async def _splice(
+        self, info: Info, template: Template, bound: Bound, texts: Sequence[str], path: Path
+    ) -> list[str]:
+        async def read_rows(pick: Pick, ids: Sequence[int]) -> dict[int, str]:
+            assert pick.template is not None
+            return await self._rows_by_ids(info, pick.type_name, pick.template, ids, path)
+
+        return await splice(template, bound, texts, info.context, read_rows)
 
     async def _plan(self, read: Read) -> Plan:
         plan = self.plans.find(read.key)
@@ -163,7 +181,7 @@ class Engine:
             if place.template.attached and refs:
                 bound = self.binder.bind(place.template, info, place.path)
                 texts = [text for item in refs if (text := item.found[place.path]) is not None]
-                spliced = await splice(place.template, bound, texts, info.context)
+                spliced = await self._splice(info, place.template, bound, texts, place.path)
                 for item, text in zip(refs, spliced, strict=True):
                     item.found[place.path] = text
 
@@ -185,9 +203,7 @@ class Engine:
 
     # Statements
 
-    def _read_ids(
-        self, info: Info, target: str, template: Template, ids: Sequence[int], path: tuple[str | int, ...]
-    ) -> Read:
+    def _read_ids(self, info: Info, target: str, template: Template, ids: Sequence[int], path: Path) -> Read:
         viewer = required_viewer(info.context)
         bound = self.binder.bind(template, info, path)
         start = len(bound.values)
@@ -196,9 +212,9 @@ class Engine:
         entity = self.entities[target]
         return self._read(info, viewer, (template, indexes), bound, lambda made: made.by_ids(entity, template, indexes))
 
-    def _read_list(self, info: Info, template: Template) -> Read:
+    def _read_list(self, info: Info, template: Template, path: Path) -> Read:
         viewer = required_viewer(info.context)
-        bound = self.binder.bind(template, info, tuple(info.path.as_list()))
+        bound = self.binder.bind(template, info, path)
         return self._read(info, viewer, (template,), bound, lambda made: made.connection(template))
 
     def _read(

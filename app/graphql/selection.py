@@ -42,7 +42,8 @@ class Pick:
     """One field of a selection: the key of the answer, the field's name and type, and what is picked below.
 
     Only the fields of entities have a declaration. `__typename` has none, and its type is the one to name. `place` is
-    the index of a list in `Template.lists`, of an attached field in `Template.attached`.
+    the index of a list in `Template.lists`, of an attached field in `Template.attached`. `template` is of a row that
+    stands in a loaded object: it is read by a statement of its own.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Pick:
     declaration: Declaration | None = None
     inner: tuple[Pick, ...] = ()
     place: int = -1
+    template: Template | None = None
 
     @property
     def type_name(self) -> str:
@@ -108,6 +110,7 @@ class _Making:
     info: Info
     lists: list[tuple[Many, Call | None]] = field(default_factory=list)
     attached: list[tuple[Pick, Call] | None] = field(default_factory=list)
+    is_loaded: bool = False  # below an attached field
 
     def template(self, picks: tuple[Pick, ...]) -> Template:
         return Template(picks, tuple(self.lists), tuple(item for item in self.attached if item is not None))
@@ -133,6 +136,10 @@ class _Making:
         definition = type_.fields[name]
         below = get_named_type(definition.type)
         declared = self.selections.declaration(type_.name, name)
+        if self.is_loaded and below.name in self.selections.entities:
+            assert isinstance(below, GraphQLObjectType)
+            making = _Making(self.selections, self.info)
+            return Pick(key, name, definition.type, template=making.template(making.picks(below, nodes, path)))
         call = Call(definition, nodes[0], path) if definition.args else None
         place = -1
         if isinstance(declared, Many):
@@ -141,9 +148,11 @@ class _Making:
         elif isinstance(declared, Attached):
             place = len(self.attached)
             self.attached.append(None)
+            self.is_loaded = True
         inner = self.picks(below, nodes, path) if isinstance(below, GraphQLObjectType) else ()
         made = Pick(key, name, definition.type, declared, inner, place)
         if isinstance(declared, Attached):
+            self.is_loaded = False
             self.attached[place] = made, Call(definition, nodes[0], path)
         return made
 

@@ -18,9 +18,9 @@ ACCOUNTS = [
 ]  # fmt: skip
 ANNOTATION = [
     "CreateDataset", "UpdateDataset", "DeleteDataset", "AddRecords", "RecordPage", "SubmitResponse", "SubmitResponses",
-    "SaveDraft", "DiscardResponse", "DeleteResponse", "RecordChanged", "NextRecords",
+    "SaveDraft", "DiscardResponse", "DeleteResponse", "RecordChanged", "NextRecords", "Agreement",
 ]  # fmt: skip
-STILL_TO_COME = ["Agreement", "CreateSnapshot"]
+STILL_TO_COME = ["CreateSnapshot"]
 
 
 @pytest.mark.parametrize("name", [*ACCOUNTS, *ANNOTATION])
@@ -122,6 +122,34 @@ async def test_the_queue(book: Book) -> None:
     assert [(error["code"], error["path"]) for error in wrong["nextRecords"]["errors"]] == [
         ("INVALID_INPUT", ["first"])
     ]
+
+
+async def test_agreement(book: Book) -> None:
+    dataset = {"dataset": book.ids["dataset_here"]}
+    second = book.ids["record_here_1"]
+    await book.mutate("ann", "SubmitResponse", {"recordId": second, "values": {"quality": 2}})
+    await book.mutate("ben", "SubmitResponse", {"recordId": second, "values": {"quality": 3, "topic": "war"}})
+    await book.mutate("ben", "SaveDraft", {"recordId": book.ids["record_here_2"]})
+    found = (await book.data("admin", operation("Agreement"), dataset))["dataset"]
+    assert [(item["question"]["name"], item["measure"], item["records"]) for item in found["agreement"]] == [
+        ("quality", "PERCENTAGE", 2), ("quality", "COHENS_KAPPA", 0), ("quality", "FLEISS_KAPPA", 1),
+        ("quality", "KRIPPENDORFFS_ALPHA", 2), ("topic", "PERCENTAGE", 0), ("topic", "COHENS_KAPPA", 0),
+        ("topic", "FLEISS_KAPPA", 0), ("topic", "KRIPPENDORFFS_ALPHA", 0),
+    ]  # fmt: skip
+    values = [item["value"] for item in found["agreement"]]
+    # Alpha of 4 4 4 | 2 3: observed 2 / 5, expected 2 (3 x 4 + 3 x 1 + 1) / (5 x 4)
+    assert values[0] == 0.5
+    assert values[1:3] == [None, None]
+    assert values[3] == pytest.approx(1 - 0.4 / 1.6)
+    assert values[4:] == [None] * 4
+    assert found["annotators"] == [
+        {"user": {"id": book.ids[name], "username": name}, "submitted": submitted, "draft": draft, "discarded": 0}
+        for name, submitted, draft in (("admin", 1, 0), ("ann", 2, 0), ("ben", 2, 1))
+    ]
+    mine = (await book.data("ann", operation("Agreement"), dataset))["dataset"]
+    assert {(item["value"], item["records"]) for item in mine["agreement"]} == {(None, 0)}
+    me = {"id": book.ids["ann"], "username": "ann"}
+    assert mine["annotators"] == [{"user": me, "submitted": 2, "draft": 0, "discarded": 0}]
 
 
 MINE = "query ($id: ID!) { dataset(id: $id) { records { nodes { id myResponse { id status record { id } } } } } }"

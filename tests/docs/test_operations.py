@@ -22,7 +22,7 @@ from tests.api.conftest import EXAMPLES, Book, operation
 from tests.docs.page import PAGES, Names, blocks, run, written
 
 WRITE = bool(os.environ.get("GRADBOOK_WRITE_DOCS"))
-STILL_TO_COME = {"Agreement", "CreateSnapshot"}
+STILL_TO_COME = {"CreateSnapshot"}
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def objects() -> list[tuple[Any, str]]:
         inner: list[WithResolver] = strawberry.field(description="x")
 
     return [
-        (WithRows, "cannot give rows"),
+        (WithRows, "a ref to one row"),
         (Thing, "cannot give rows"),
         (WithNode, "cannot give rows"),
         (WithResolver, "WithResolver.name stands below Test.x"),
