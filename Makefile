@@ -14,7 +14,7 @@ WEB := app/web/static/.build-hash
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema web bench bench-search bench-against docs lock clean
+.PHONY: help serve test check format schema web bench bench-search bench-against docs lock clean picture
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ docs: $(DEV) ## write the answers that the pages of docs/operations show; read t
 
 web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
 	@if [ -d web/node_modules ]; then PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web run --silent check; fi
+
+picture: $(DEV) $(WEB) ## take docs/graphiql.png anew; look at it before you commit
+	@$(BIN)/python -m tests.browser.picture
 
 bench: $(DEV) ## measure against plain Strawberry and a bare handler
 	@$(BIN)/python -m bench $(ARGS)

@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import Page, expect
 
-RUN = "Execute query (Ctrl-Enter)"
+expect.set_options(timeout=60_000)  # ms: a loaded machine is slow, not wrong
 
 
 class GraphiQL:
@@ -30,6 +30,11 @@ class GraphiQL:
     async def shows(self, text: str) -> None:
         """Wait until the response holds this."""
         await expect(self.response).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s")))
+
+    async def has_variables(self, text: str) -> None:
+        """Wait until the variables hold this."""
+        shown = self.page.locator(".graphiql-editor-tool .view-lines:visible")
+        await expect(shown).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s")))
 
     async def type_headers(self, text: str) -> None:
         """Write request headers."""

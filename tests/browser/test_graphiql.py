@@ -47,6 +47,7 @@ async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Clien
     await graphiql.run()
     await graphiql.shows('"name": "weather"')
     await graphiql.shows(TEXTS[1])
+    await graphiql.has_variables('"records": 3')
 
     await graphiql.tab("SubmitResponse")
     await graphiql.run()
@@ -65,6 +66,11 @@ async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Clien
     await graphiql.shows(f'"id": "{other}"')
     await graphiql.shows('"completed": 2')
     await graphiql.run()  # ends the subscription
+
+    await page.reload()  # everything is as it was, with a record that is not answered yet
+    await graphiql.ready()
+    await expect(page.get_by_role("tab")).to_have_count(6)
+    await graphiql.has_variables('"dataset": "dst_')
 
     await page.get_by_role("button", name="Show Documentation Explorer").click()
     await page.get_by_role("link", name="Query", exact=True).click()

@@ -30,21 +30,30 @@ const EXAMPLES: [query: string, variables: Variables][] = [
 const TABS = 'graphiql:tabState'; // where GraphiQL keeps its tabs
 const FILLED = 'gradbook:examples'; // the variables as this page filled them in
 
+interface Kept {
+  activeTabIndex: number;
+  tabs: { query: string | null; variables: string | null }[];
+}
+
 export function exampleTabs(book: Book): Example[] {
   return EXAMPLES.map(([query, variables]) => ({ query, variables: JSON.stringify(variables(book), null, 2) }));
 }
 
-/** GraphiQL keeps its tabs for ever. Examples that nobody touched get the variables of today. */
-export function refreshTabs(examples: Example[]): void {
+/**
+ * GraphiQL keeps its tabs for ever: examples that nobody touched get the variables of today. Returns the tab to begin
+ * with, which GraphiQL wants to be told.
+ */
+export function refreshTabs(examples: Example[]): Example {
   const filled = read<Record<string, string>>(FILLED) ?? {};
-  const kept = read<{ tabs: Example[] }>(TABS);
+  const kept = read<Kept>(TABS);
   for (const tab of kept?.tabs ?? []) {
     const example = examples.find(({ query }) => query === tab.query);
     if (example && tab.variables === filled[example.query]) tab.variables = example.variables;
   }
   if (kept) localStorage.setItem(TABS, JSON.stringify(kept));
-  const now = Object.fromEntries(examples.map(({ query, variables }) => [query, variables]));
-  localStorage.setItem(FILLED, JSON.stringify(now));
+  localStorage.setItem(FILLED, JSON.stringify(Object.fromEntries(examples.map((one) => [one.query, one.variables]))));
+  const active = kept?.tabs[kept.activeTabIndex] ?? examples[0];
+  return { query: active?.query ?? '', variables: active?.variables ?? '' };
 }
 
 function read<T>(key: string): T | undefined {

@@ -13,13 +13,15 @@ import { makeFetcher } from './fetcher';
 
 function Page({ book }: { book: Book }) {
   const examples = exampleTabs(book);
-  refreshTabs(examples);
+  const first = refreshTabs(examples);
   return (
     <>
       {book.viewer ? null : <SignedOut />}
       <GraphiQL
         fetcher={makeFetcher()}
         defaultTabs={examples}
+        initialQuery={first.query}
+        initialVariables={first.variables}
         shouldPersistHeaders={false}
         showPersistHeadersSettings={false}
         defaultEditorToolsVisibility={book.viewer ? 'variables' : 'headers'}
