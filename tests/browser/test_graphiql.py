@@ -1,5 +1,7 @@
 """GraphiQL in a browser: signing in by the link of the first start, and all three kinds of operations."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from playwright.async_api import expect
 
@@ -25,13 +27,14 @@ TEXTS = ["It rains in the north.", "南方有陽光。"]
 
 
 @pytest.fixture
-async def owner(server: Server) -> Client:
+async def owner(server: Server) -> AsyncIterator[Client]:
     """The owner by their key, and a dataset of two records."""
     client = Client(server, server.key)
     made = await client.mutate(CREATE, DATASET)
     records = [{"fields": {"text": text}} for text in TEXTS]
     await client.mutate(ADD, {"datasetId": made["dataset"]["id"], "onConflict": "ERROR", "records": records})
-    return client
+    yield client
+    await client.http.aclose()
 
 
 async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Client, visitor: Visitor) -> None:
@@ -78,7 +81,6 @@ async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Clien
 
     assert visitor.complaints == []
     assert visitor.strays == []
-    await owner.http.aclose()
 
 
 async def test_the_link_works_once_and_signing_out_ends_the_session(
@@ -101,7 +103,6 @@ async def test_the_link_works_once_and_signing_out_ends_the_session(
     assert "#" not in again.url
     assert await visitor.context.cookies() == []
     assert visitor.strays == []
-    await owner.http.aclose()
 
 
 async def test_a_key_under_headers_and_a_password(server: Server, owner: Client, visitor: Visitor) -> None:
@@ -126,4 +127,3 @@ async def test_a_key_under_headers_and_a_password(server: Server, owner: Client,
     await page.wait_for_url("**/graphiql")
     await expect(page.get_by_title("Signed in as owner, OWNER")).to_be_visible()
     assert visitor.strays == []
-    await owner.http.aclose()

@@ -72,7 +72,7 @@ function answer({ type, settings }: Question, record?: Record_): unknown {
     case 'MULTI_LABEL':
       return options.slice(0, 1);
     case 'RANKING':
-      return options;
+      return options.map((value, index) => ({ value, rank: index + 1 }));
     case 'SPAN':
       return [{ label: options[0], start: 0, end: firstWord(record?.fields[settings.field ?? '']) }];
   }
