@@ -26,8 +26,10 @@ END = "=== the end of block"
 VARIES = [
     (r"\b(rec|rsp|dst|usr|wsp|key)_\d+", r"\1_…"),
     (r"\bgb_[\w-]{43}", "gb_…"),
+    (r"\bgbl_[\w-]+", "gbl_…"),
     (r"in [\d.]+ s, [\d,]+ (\w+)/s", r"in … s, … \1/s"),
     (r"revision \d{4}", "revision …"),
+    (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "2026-…Z"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8000"),
 ]
 
