@@ -57,7 +57,7 @@ def test_compaction_loses_and_doubles_nothing_whenever_it_runs(
             assert all(chunk.count >= full and chunk.pyramid is not None for chunk in done)
             assert rest is None or rest.count < full
             chunks, waiting = chunks + done, [rest] if rest else []
-        for arrival in (0, part.arrivals[0] - 1, part.arrivals[0]):
+        for arrival in (0, data.draw(st.integers(0, int(part.arrivals[0]))), part.arrivals[0]):
             after = [point for point in plain(parts[: parts.index(part) + 1]) if point.arrival > arrival]
             assert exactly(plain(points_after(chunks + waiting, int(arrival)))) == exactly(after)
     assert every_point(chunks + waiting) == exactly(plain(parts))

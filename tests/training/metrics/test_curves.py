@@ -151,6 +151,12 @@ def test_points_are_exact_only_if_every_series_fits() -> None:
     assert rows(read_curves([short], window)[0])[1] == (7, *bits([-0.0] * 3), 6, 0)
 
 
+def test_exact_points_of_one_step_stay_in_order_of_arrival() -> None:
+    chunks = [encode_chunk(of_report(1, [(at % 2, float(at), at) for at in range(200)]), compacted=False)]
+    curve = read_curves([chunks], Window.of([(0, 1)], 200, None, None))[0]
+    assert curve.times.tolist() == [*range(0, 200, 2), *range(1, 200, 2)]
+
+
 def test_a_diverged_loss_does_not_vanish() -> None:
     values = [2.0, math.nan, math.inf, math.nan, 1.0, math.inf, -math.inf, -math.inf]
     chunks = [encode_chunk(of_report(1, [(at, value, at) for at, value in enumerate(values)]), compacted=True)]
