@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select, true, union_all
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, and_, func, literal_column, select, true, union_all
 from sqlalchemy.sql.elements import True_
 from sqlalchemy.sql.selectable import CTE
 
@@ -57,9 +57,15 @@ class Searching:
     def count(self) -> Select[Any]:
         """How many rows of a parent there are; correlated to the parents."""
         rows = self.compiler.alias(self.listing.target)
-        # A join would let SQLite look into its index once for every row of the list.
-        is_hit = rows.c.id.in_(select(self._hits(self.ids).c.id))
-        return select(func.count()).select_from(rows).where(is_hit, *self.listing.conditions(rows)).correlate(self.ids)
+        conditions = self.listing.conditions(rows)
+        if self.sql.lateral:
+            hits = self._hit_ids(self.ids)
+            one = self._looked_up(rows, "id", hits, conditions)
+            found = select(func.count()).select_from(hits.join(one, true())).where(hits.c.parent == self.ids.c.id)
+        else:
+            # With a join it may look into its index once for every row.
+            found = select(func.count()).select_from(rows).where(rows.c.id.in_(self._hits(self.ids)), *conditions)
+        return found.correlate(self.ids)
 
     # By walking
 
@@ -80,13 +86,16 @@ class Searching:
         texts = self.search.table.alias(self.compiler.name("s"))
         rows = self.compiler.alias(self.listing.target)
         conditions = [one for one in self.listing.conditions(rows, joined=True) if not isinstance(one, True_)]
-        source = walked.join(texts, texts.c[self.search.key] == walked.c.id)
-        if conditions:
-            source = source.join(rows, rows.c.id == walked.c.id)
+        held = self.sql.holds(texts.c[self.search.text], self.listing.slots, self.terms)
+        source: FromClause = walked
+        for table, key, wanted in ((texts, self.search.key, [held]), (rows, "id", conditions)):
+            if wanted and self.sql.lateral:
+                source = source.join(self._looked_up(table, key, walked, wanted), true())
+            elif wanted:
+                source = source.join(table, and_(table.c[key] == walked.c.id, *wanted))
         order = self.listing.keys[-1].on(walked).order(backward=backward)
         number = func.row_number().over(partition_by=walked.c.parent, order_by=order)
-        held = self.sql.holds(texts.c[self.search.text], self.listing.slots, self.terms)
-        return select(walked.c.parent, walked.c.id, number.label("n")).select_from(source).where(held, *conditions)
+        return select(walked.c.parent, walked.c.id, number.label("n")).select_from(source)
 
     def _is_open(self, walked: CTE, near: CTE, limit: ColumnElement[int]) -> Condition:
         def of(rows: CTE) -> ColumnElement[int]:
@@ -118,24 +127,41 @@ class Searching:
 
     def _indexed(self, parents: CTE, limit: ColumnElement[int], bounds: Bounds, backward: bool) -> Select[Any]:
         rows = self.compiler.alias(self.listing.target)
-        hits = self._hits(parents)
         keys = self.listing.keys_on(rows)
-        if self.is_walkable:
-            # SQLite's index has the ids in order, which saves it the sorting.
-            keys = [replace(keys[0], value=hits.c.id)]
-            first = select(hits.c.id).select_from(hits.join(rows, rows.c.id == hits.c.id))
-        else:
-            first = select(rows.c.id).where(rows.c.id.in_(select(hits.c.id)))
         conditions = self.listing.conditions(rows, parents=parents)
-        order = [key.order(backward=backward) for key in keys]
-        return self._per_parent(parents, first.where(*conditions, *bounds(keys)).order_by(*order).limit(limit))
+        if self.sql.lateral:
+            hits = self._hit_ids(parents)
+            columns = [key.value.label(key.label) for key in keys]
+            one = self._looked_up(rows, "id", hits, [*conditions, *bounds(keys)], *columns)
+            first = select(one.c.id).select_from(hits.join(one, true())).where(hits.c.parent == parents.c.id)
+            keys = [key.on(one) for key in keys]
+        elif self.is_walkable:
+            # Its index has the ids in order, which saves the sorting.
+            found = self._hits(parents).alias(self.compiler.name("h"))
+            keys = [replace(keys[0], value=found.c.id)]
+            first = select(found.c.id).select_from(found.join(rows, rows.c.id == found.c.id))
+            first = first.where(*conditions, *bounds(keys))
+        else:
+            first = select(rows.c.id).where(rows.c.id.in_(self._hits(parents)), *conditions, *bounds(keys))
+        return self._per_parent(parents, first.order_by(*(key.order(backward=backward) for key in keys)).limit(limit))
 
-    def _hits(self, parents: CTE) -> Rows:
+    def _hits(self, parents: CTE) -> Select[Any]:
+        """The ids that the index gives; correlated to the parents."""
         within = self.listing.target.within
         key = self.listing.declared.key
         parent = parents.c.id if within is not None and key == within.key else None
-        hits = self.sql.hits(self.search, self.listing.slots, self.terms, parent, parents)
-        return hits.alias(self.compiler.name("h"))
+        return self.sql.hits(self.search, self.listing.slots, self.terms, parent, parents)
+
+    def _hit_ids(self, parents: CTE) -> CTE:
+        """(parent, id) of what the index gives, looked up once."""
+        return self.compiler.once(self._per_parent(parents, self._hits(parents)))
+
+    def _looked_up(self, rows: Rows, key: str, ids: CTE, wanted: Sequence[Condition], *columns: Any) -> FromClause:
+        """PostgreSQL: the row whose `key` is in `ids`, if the wanted holds. The planner knows neither how few the ids
+        are nor how many the rows, and would join whole tables."""
+        one = select(*columns or [literal_column("1")]).where(rows.c[key] == ids.c.id, *wanted)
+        fenced = one.offset(literal_column("0", Integer())).correlate_except(rows)
+        return fenced.lateral(self.compiler.name("l"))
 
     def _per_parent(self, parents: CTE, first: Select[Any]) -> Select[Any]:
         """(parent, id) of a selection of ids that is correlated to the parents."""
