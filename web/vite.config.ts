@@ -19,7 +19,7 @@ function gzipSidecars(): Plugin {
     apply: 'build',
     closeBundle() {
       for (const entry of readdirSync(OUT, { recursive: true, withFileTypes: true })) {
-        if (!/\.(js|css|html|svg)$/.test(entry.name)) continue;
+        if (!/\.(js|css|html|svg|txt)$/.test(entry.name)) continue;
         const path = join(entry.parentPath, entry.name);
         const content = readFileSync(path);
         const packed = gzipSync(content, { level: 9 });
@@ -29,9 +29,54 @@ function gzipSidecars(): Plugin {
   };
 }
 
+/** Writes the licenses of all packages that were bundled, as these ask. Vite's `build.license` leaves the workers out. */
+class Licenses {
+  private readonly folders = new Set<string>();
+
+  gathered(): Plugin {
+    return {
+      name: 'licenses-gathered',
+      apply: 'build',
+      generateBundle: (_options, bundle) => {
+        for (const chunk of Object.values(bundle)) {
+          for (const module of chunk.type === 'chunk' ? chunk.moduleIds : []) {
+            const folder = /[^\0]*\/node_modules\/(?:@[^/]+\/)?[^/]+\//.exec(module.replaceAll('\\', '/'));
+            if (folder) this.folders.add(folder[0]);
+          }
+        }
+      },
+    };
+  }
+
+  written(): Plugin {
+    return {
+      name: 'licenses-written',
+      apply: 'build',
+      closeBundle: () => {
+        const texts = new Map<string, string>(); // by name and version: one package may lie in several folders
+        for (const folder of this.folders) {
+          const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+          if (!license) throw new Error(`${name} ${version} does not say under which license it may be used`);
+          const files = readdirSync(folder).filter((file) => /^(licen[cs]e|copying|notice|third-?party)/i.test(file));
+          const parts = files.sort().map((file) => readFileSync(join(folder, file), 'utf8').trim());
+          texts.set(`${name} ${version}`, [`${name} ${version}: ${license}`, ...parts].join('\n\n'));
+        }
+        const rule = `\n\n${'='.repeat(80)}\n\n`;
+        const sorted = [...texts.keys()].sort().map((key) => texts.get(key));
+        writeFileSync(join(OUT, 'third-party-licenses.txt'), `${INTRODUCTION}${rule}${sorted.join(rule)}\n`);
+      },
+    };
+  }
+}
+
+const INTRODUCTION = `The scripts and styles of these pages contain the following packages. The editor's icons, codicon.ttf
+in monaco-editor, are Microsoft's, under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/).`;
+
+const licenses = new Licenses();
+
 export default defineConfig({
-  plugins: [gzipSidecars()],
-  worker: { format: 'es' },
+  plugins: [licenses.gathered(), licenses.written(), gzipSidecars()],
+  worker: { format: 'es', plugins: () => [licenses.gathered()] },
   // The dev server's optimizer cannot read `?worker` imports inside packages: ours are made from this module.
   optimizeDeps: { include: ['monaco-graphql/esm/graphql.worker.js'] },
   server: {

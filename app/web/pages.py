@@ -21,6 +21,7 @@ PAGES = ("graphiql", "sign-in")
 """Each is `static/NAME/index.html`, served at `/NAME`."""
 
 HOME = "/graphiql"
+FILES = ("favicon.svg", "third-party-licenses.txt")
 
 SECURITY = {
     "content-security-policy": (
@@ -48,6 +49,7 @@ _TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".ttf": "font/ttf",
+    ".txt": "text/plain",
 }
 
 log = structlog.get_logger(__name__)
@@ -66,14 +68,14 @@ def routes(static: Path = STATIC) -> list[BaseRoute]:
         except HTTPException:
             return HTMLResponse(_NOT_BUILT, 503, {**SECURITY, "cache-control": "no-store"})
 
-    async def icon(request: Request) -> Response:
-        return await files.get_response("favicon.svg", request.scope)
+    async def file(request: Request) -> Response:
+        return await files.get_response(request.url.path.strip("/"), request.scope)
 
     return [
         Route("/", home, methods=["GET"]),
         *(Route(f"/{name}", page, methods=["GET"]) for name in PAGES),
         Mount("/assets", _Files(static / "assets", immutable=True)),
-        Route("/favicon.svg", icon, methods=["GET"]),
+        *(Route(f"/{name}", file, methods=["GET"]) for name in FILES),
     ]
 
 

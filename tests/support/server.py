@@ -8,22 +8,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
 
 START_SECONDS = 60
+CHECKOUT = (sys.executable, "-m", "app.cli")
 
 
 class Server:
     """A server process on a free port, over the database at `url`.
 
     `key` is the owner's API key and `link` their sign-in link, as the first start printed them (None for later starts).
+    `command` runs another `gradbook` than that of this checkout.
     """
 
-    def __init__(self, url: str, folder: Path, **settings: str) -> None:
+    def __init__(self, url: str, folder: Path, *, command: Sequence[str] = CHECKOUT, **settings: str) -> None:
         self.url = url
+        self._command = command
         self.key: str | None = None
         self.link: str | None = None
         self.address = ""
@@ -36,9 +40,7 @@ class Server:
         environment = {**os.environ, "GRADBOOK_DATABASE_URL": self.url, "GRADBOOK_PORT": "0", "PYTHONWARNINGS": "error"}
         environment |= {f"GRADBOOK_{name.upper()}": value for name, value in self._settings.items()}
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve"], env=environment, stdout=output, stderr=output
-            )
+            self._process = subprocess.Popen([*self._command, "serve"], env=environment, stdout=output, stderr=output)
         deadline = time.monotonic() + START_SECONDS
         while not (found := re.search(r"Gradbook is at (http://[^/\s]+)", self.log)):
             assert self._process.poll() is None, self.log

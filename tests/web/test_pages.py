@@ -33,6 +33,7 @@ def static(tmp_path: Path) -> Path:
     (tmp_path / "assets/main-1a2b.js.gz").write_bytes(gzip.compress(SCRIPT))
     (tmp_path / "assets/icons.ttf").write_bytes(b"\0\1")
     (tmp_path / "favicon.svg").write_text("<svg/>")
+    (tmp_path / "third-party-licenses.txt").write_text("MIT")
     (tmp_path / "secret.txt").write_text("not to be served")
     return tmp_path
 
@@ -47,6 +48,7 @@ async def test_where_pages_are(static: Path) -> None:
             assert page.headers["content-type"] == "text/html; charset=utf-8"
             assert page.headers["cache-control"] == "no-cache"
         assert (await client.get("/favicon.svg")).headers["content-type"] == "image/svg+xml"
+        assert (await client.get("/third-party-licenses.txt")).text == "MIT"
         for path in ("/secret.txt", "/assets/none.js", "/assets/../secret.txt", "/assets/%2e%2e/secret.txt", "/assets"):
             assert (await client.get(path)).status_code in {307, 404}, path
     assert is_built(static)
