@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from app.accounts.viewer import Viewer
 from app.annotation.records import OnConflict
+from app.annotation.transfer import apart
 from app.annotation.transfer.aside import aside
 from app.annotation.transfer.exporting import export_records
 from app.annotation.transfer.formats import MEDIA_TYPES, Format, open_source, written
@@ -72,7 +73,7 @@ def routes(
         with TemporaryFile() as file:  # it has no name: nothing stays of it, whatever happens
             await _receive(request, file, limits)
             source = await aside(open_source, file, given)
-            await aside(source.check)
+            await aside(apart.check, source, file)
             return await _import(database(request), source.records(shape), to, source.unit)
 
     async def get_export(request: Request) -> Response:

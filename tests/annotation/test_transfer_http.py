@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.annotation import http
 from app.annotation.http import UploadLimits, routes
 from app.annotation.transfer import importing
 from tests.annotation.book import GOOD, Book, record
-from tests.annotation.transfer import as_file, passages
+from tests.annotation.transfer import as_file, claiming, passages
 
 JSONL = {"content-type": "application/x-ndjson"}
 LIMIT = 500_000
@@ -182,6 +183,19 @@ async def test_an_upload_has_bounds(client: httpx2.AsyncClient, book: Book) -> N
     assert status == 408
     assert "not complete after 0.5 seconds" in message
     assert await count(book) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory of a process")
+@pytest.mark.parametrize(("size", "status"), [(2_000_000, 200), (1_500_000_000, 413)])
+async def test_a_page_that_unpacks_to_far_too_much_is_refused(
+    client: httpx2.AsyncClient, book: Book, size: int, status: int
+) -> None:
+    headers = {"as": "admin", "content-type": "application/vnd.apache.parquet"}
+    response = await client.post(path(book, "import"), content=claiming(size), headers=headers)
+    assert response.status_code == status, response.text
+    assert await count(book) == (status == 200)
+    if status == 413:
+        assert "takes more memory than there is for it" in said(response)[2]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """A dataset that files go into and come out of."""
 
 import io
+import secrets
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import zstandard
+from pyarrow import parquet
 
 from app.annotation.records import OnConflict, read_shape
 from app.annotation.transfer.exporting import count_records, export_records
@@ -77,3 +81,31 @@ class Transfer:
         shape = await self.database.transact(read_shape, self.dataset)
         parts = [data async for data, _ in written(export_records(self.database, self.dataset), shape, format)]
         return b"".join(parts)
+
+
+def claiming(size: int) -> bytes:
+    """A small Parquet file of one short text, in a page that unpacks to so many bytes, as only it says."""
+    file = io.BytesIO()
+    room = secrets.token_hex(size // 20_000)  # as much of the file as the page will take
+    schema = pa.schema([pa.field("text", pa.string(), nullable=False)])
+    plain: dict[str, Any] = {"use_dictionary": False, "write_statistics": False, "store_schema": False}
+    parquet.write_table(pa.table({"text": [room]}, schema), file, compression="zstd", **plain)
+    honest = file.getvalue()
+    chunk = parquet.ParquetFile(file).metadata.row_group(0).column(0)
+
+    packer = zstandard.ZstdCompressor().compressobj()
+    million = bytes(1_000_000)
+    packed = packer.compress(b"\1\0\0\0x") + b"".join(packer.compress(million) for _ in range(size // 1_000_000))
+    packed += packer.flush()
+    size = 5 + size // 1_000_000 * 1_000_000
+    # Thrift's compact protocol: a data page with both sizes, then one value, PLAIN, its levels RLE.
+    sizes = b"".join(b"\x15" + _varint(number * 2) for number in (size, len(packed)))
+    page = b"\x15\0" + sizes + b"\x2c\x15\2\x15\0\x15\6\x15\6\0\0" + packed
+    begin, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
+    assert begin + len(page) <= end
+    return honest[:begin] + page.ljust(end - begin, b"\0") + honest[end:]
+
+
+def _varint(number: int) -> bytes:
+    low = bytes([number & 127 | 128 * (number > 127)])
+    return low + _varint(number >> 7) if number > 127 else low

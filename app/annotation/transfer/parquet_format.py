@@ -91,6 +91,8 @@ class ParquetSource:
                 raise invalid(f"The table has {len(schema):,} columns, at most {MAX_COLUMNS:,} are taken.")
             texts = [column.path for column in map(schema.column, range(len(schema))) if _is_text(column)]
             return ParquetFile(self._file, read_dictionary=texts, **limits)
+        except MemoryError as error:  # Arrow's is an ArrowException too
+            raise _too_large(error) from None
         except (ArrowException, OSError) as error:
             raise _damage(error) from None
 
@@ -110,8 +112,16 @@ class ParquetSource:
                 for batch in file.iter_batches(at_once, row_groups=[group], use_threads=False):
                     done += batch.num_rows
                     yield batch, done, metadata.num_rows
+        except MemoryError as error:
+            raise _too_large(error) from None
         except (ArrowException, OSError) as error:
             raise _damage(error, f" after row {done:,}") from None
+
+
+def load_arrow() -> None:
+    """Import what reading a file needs, as the first file does otherwise."""
+    import pyarrow.compute  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: F401, PLC0415
 
 
 class ParquetWriter:
@@ -268,6 +278,11 @@ def _demand_chunks(group: Any, number: int) -> None:
                 f"Column {chunk.path_in_schema!r} of row group {number} has {chunk.total_compressed_size:,} bytes and "
                 f"unpacks to {chunk.total_uncompressed_size:,}: it is not read. Nothing was imported.",
             )
+
+
+def _too_large(error: MemoryError) -> GradbookError:
+    message = f"The Parquet file takes more memory than there is for it ({error}): it is not read."
+    return GradbookError(Code.LIMIT_EXCEEDED, f"{message} Nothing was imported.")
 
 
 def _damage(error: Exception, where: str = "") -> GradbookError:
