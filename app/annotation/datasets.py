@@ -9,7 +9,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final, Literal
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -28,11 +28,12 @@ from app.annotation.checks import (
 )
 from app.annotation.questions import QuestionSettings, is_int
 from app.annotation.responses import delete_responses_of_dataset
-from app.annotation.sql import CHANGE, LOCK, statement, status
+from app.annotation.sql import CHANGE, LOCK, dataset_turn, statement, status
 from app.annotation.tables import Dataset, Field, FieldType, Question
 from app.annotation.topics import dataset_topic
 from app.db import UnitOfWork
 from app.db.statement import Statement
+from app.db.types import Snowflake
 from app.errors import Code, GradbookError
 
 MAX_FIELDS = 50
@@ -159,7 +160,9 @@ def delete_dataset(uow: UnitOfWork, dataset_id: int) -> None:
     ANNOTATOR.
     """
     stored = lock_dataset(uow, dataset_id, "id", to="delete")
-    lock, *writes = _delete_statements(uow.dialect_name)
+    turn, lock, *writes = _delete_statements(uow.dialect_name)
+    # Before the records, as the queue does: reservations refer to records that it has not locked.
+    uow.fetch(*turn.on(uow.dialect, dataset_id=stored.id))
     # In the order of ids, as writers of responses lock them: who was first is waited for, who comes later finds none.
     uow.fetch(*lock.on(uow.dialect, dataset_id=stored.id))
     delete_responses_of_dataset(uow, stored.id)
@@ -222,7 +225,9 @@ def _delete_statements(dialect_name: str) -> Sequence[Statement]:
     # What belongs to a record and is nobody's word (search index, reservations) goes with it by its foreign key.
     lock = "FOR UPDATE" if LOCK[dialect_name] else ""
     records = f"SELECT id FROM record WHERE dataset_id = :dataset_id ORDER BY id {lock}"
+    this = Dataset.id == bindparam("dataset_id", type_=Snowflake)
     return [
+        Statement(select(dataset_turn()).select_from(Dataset).where(this)),
         statement(f"SELECT count(*) FROM ({records}) AS locked"),
         *(statement(f"DELETE FROM {table} WHERE dataset_id = :dataset_id") for table in _PARTS),
         statement("DELETE FROM dataset WHERE id = :dataset_id"),

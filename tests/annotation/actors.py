@@ -6,6 +6,7 @@
 
 import asyncio
 import datetime
+import itertools
 import json
 import random
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from app.accounts.tables import Role
 from app.accounts.users import remove_user
-from app.annotation.datasets import UpdateDatasetInput, update_dataset
+from app.annotation.datasets import UpdateDatasetInput, delete_dataset, update_dataset
 from app.annotation.queue import next_records
 from app.annotation.record_items import UserAnswers
 from app.annotation.records import AddRecordsInput, OnConflict, add_records
@@ -170,6 +172,34 @@ async def work_through(book: Book, who: str, seed: int) -> int:
             await asyncio.sleep(0.01)
 
 
+async def use_until_gone(book: Book, who: str, records: list[int], seed: int) -> int:
+    """Ask, answer and, as somebody who may, add and update, until the dataset is not there; how often it was."""
+    draw = random.Random(seed)
+    for done in itertools.count():
+        try:
+            reserved = await book.act(
+                who, next_records, book.dataset, draw.randint(1, 9), datetime.timedelta(minutes=1)
+            )
+            ids = draw.sample(records, 3) + reserved.record_ids
+            for one in ids:
+                await book.submit(who, one)
+            if book.users[who].role is not Role.ANNOTATOR:
+                numbers = [draw.randrange(1000) for _ in range(5)]
+                batch = AddRecordsInput(book.dataset, [record(n) for n in {*numbers}], OnConflict.UPDATE)
+                await book.act(who, add_records, batch)
+        except GradbookError as error:
+            if error.code != "NOT_FOUND":
+                raise
+            return done
+    raise AssertionError("it counts for ever")
+
+
+async def raze(book: Book, after: float) -> None:
+    """Delete the dataset."""
+    await asyncio.sleep(after)
+    await book.act("owner", delete_dataset, book.dataset)
+
+
 ACTORS: dict[str, Callable[..., Awaitable[Any]]] = {
     "write": write,
     "submit": submit,
@@ -179,6 +209,8 @@ ACTORS: dict[str, Callable[..., Awaitable[Any]]] = {
     "remove": remove,
     "use_orm": use_orm,
     "ask": ask,
+    "use_until_gone": use_until_gone,
+    "raze": raze,
     "work_through": work_through,
 }
 

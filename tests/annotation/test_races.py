@@ -226,3 +226,14 @@ async def test_people_work_through_the_queue(book: Book, race: Race) -> None:
     said = await race.run(book, [{"do": "work_through", "who": who, "seed": n} for n, who in enumerate(people)])
     assert [await book.state(record_id) for record_id in records] == [("COMPLETED", 3)] * len(records)
     assert sum(said) == 180
+
+
+@pytest.mark.parametrize("after", [0.1, 0.3])
+async def test_a_dataset_goes_while_everybody_is_at_it(book: Book, race: Race, after: float) -> None:
+    people = [*await book.annotators(10), "admin"]
+    await book.act("owner", update_dataset, UpdateDatasetInput(book.dataset, min_submitted=9))
+    records = await book.add(1000)
+    use = [{"do": "use_until_gone", "who": who, "records": records, "seed": n} for n, who in enumerate(people)]
+    await race.run(book, [*use, {"do": "raze", "after": after}])
+    for table in ("record", "response", "reservation", "record_search", "dataset"):
+        assert await book.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
