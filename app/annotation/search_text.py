@@ -25,7 +25,8 @@ from app.errors import Code, GradbookError
 
 MAX_WORD = 100  # characters; PostgreSQL takes lexemes of up to 2,046 bytes
 MAX_TEXT = 1_000_000  # characters of one record that are looked at: 0.5 s
-MAX_TERMS_SIZE = 500_000  # bytes of one record's terms; PostgreSQL's tsvector holds 1 MB
+MAX_TERMS = 30_000  # of one record; PostgreSQL's tsvector holds 1 MB, and each bears its dataset's id
+MAX_TERMS_SIZE = 300_000  # bytes
 MAX_SEARCH = 10_000  # characters
 MAX_SEARCH_TERMS = 200
 
@@ -45,7 +46,8 @@ _ASCII_WORD = re.compile("[a-z0-9]+")
 def search_text(dataset_id: int, texts: Iterable[str]) -> str:
     """What is stored of a record: `@` and its dataset's id, then the terms of its texts, each once, in bytewise order.
 
-    Of a record that says very much the first 1,000,000 characters count, and the first 500,000 bytes of terms.
+    Of a record that says very much the first 1,000,000 characters count, and the first 30,000 terms
+    of altogether 300,000 bytes.
     """
     terms: dict[str, None] = {}
     left = MAX_TEXT
@@ -54,7 +56,7 @@ def search_text(dataset_id: int, texts: Iterable[str]) -> str:
         left -= len(text)
         if left <= 0:
             break
-    kept = _cut(list(terms))
+    kept = _cut(list(terms)[:MAX_TERMS])
     return " ".join([f"@{dataset_id}", *sorted(kept)])
 
 

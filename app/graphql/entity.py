@@ -153,10 +153,10 @@ class Within:
 class Search:
     """How rows are found by words: a table beside the entity's holds every row's terms, with one blank between.
 
-    `key` is its column with the row's id, `text` the one with the terms, of which one is `@` and the id of the row that
-    it is `within`. `index` is SQLite's FTS5 table over it; PostgreSQL has a GIN index on
-    `array_to_tsvector(string_to_array(text, ' '))`. `terms` makes the terms to look for of what is asked, None for a
-    text that asks for nothing; it raises GradbookError. Terms hold letters, digits, marks and symbols beyond ASCII.
+    `key` is its column with the row's id, `text` the one with the terms, of which the first is `@` and the id of the
+    row that it is `within`. `index` is SQLite's FTS5 table over it; PostgreSQL has a GIN index of the terms, each after
+    the first one and a colon. `terms` makes the terms to look for of what is asked, None for a text that asks for
+    nothing; it raises GradbookError. Terms hold letters, digits, marks and symbols beyond ASCII.
     """
 
     table: Table

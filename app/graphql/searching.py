@@ -41,6 +41,9 @@ class Searching:
         self.search = search
         self.terms = terms
         self.ids = listing.level.ids
+        within = listing.target.within
+        if within is None or listing.declared.key != within.key:
+            raise TypeError(f"Lists of {listing.target.name} can be searched below what it is within only.")
         # With no other key than the id, an index on the parent's id orders the list.
         self.is_walkable = len(listing.keys) == 1 and listing.declared.on is None
 
@@ -130,11 +133,16 @@ class Searching:
         keys = self.listing.keys_on(rows)
         conditions = self.listing.conditions(rows, parents=parents)
         if self.sql.lateral:
-            hits = self._hit_ids(parents)
+            all_hits = self._hit_ids(parents)
+            mine = select(all_hits.c.id).where(all_hits.c.parent == parents.c.id).correlate(parents)
+            if self.is_walkable:
+                # In their order, so that no more rows are looked up than the page has.
+                mine = mine.order_by(keys[0].on(all_hits).order(backward=backward))
+            hits = mine.offset(literal_column("0", Integer())).alias(self.compiler.name("h"))
             columns = [key.value.label(key.label) for key in keys]
             one = self._looked_up(rows, "id", hits, [*conditions, *bounds(keys)], *columns)
-            first = select(one.c.id).select_from(hits.join(one, true())).where(hits.c.parent == parents.c.id)
-            keys = [key.on(one) for key in keys]
+            first = select(hits.c.id).select_from(hits.join(one, true()))
+            keys = [*(key.on(one) for key in keys[:-1]), keys[-1].on(hits)]
         elif self.is_walkable:
             # Its index has the ids in order, which saves the sorting.
             found = self._hits(parents).alias(self.compiler.name("h"))
@@ -147,16 +155,13 @@ class Searching:
 
     def _hits(self, parents: CTE) -> Select[Any]:
         """The ids that the index gives; correlated to the parents."""
-        within = self.listing.target.within
-        key = self.listing.declared.key
-        parent = parents.c.id if within is not None and key == within.key else None
-        return self.sql.hits(self.search, self.listing.slots, self.terms, parent, parents)
+        return self.sql.hits(self.search, self.listing.slots, self.terms, parents.c.id, parents)
 
     def _hit_ids(self, parents: CTE) -> CTE:
         """(parent, id) of what the index gives, looked up once."""
         return self.compiler.once(self._per_parent(parents, self._hits(parents)))
 
-    def _looked_up(self, rows: Rows, key: str, ids: CTE, wanted: Sequence[Condition], *columns: Any) -> FromClause:
+    def _looked_up(self, rows: Rows, key: str, ids: Rows, wanted: Sequence[Condition], *columns: Any) -> FromClause:
         """PostgreSQL: the row whose `key` is in `ids`, if the wanted holds. The planner knows neither how few the ids
         are nor how many the rows, and would join whole tables."""
         one = select(*columns or [literal_column("1")]).where(rows.c[key] == ids.c.id, *wanted)

@@ -123,9 +123,9 @@ class Sql(Protocol):
         """Whether a text of terms, with one blank between, has each of the terms that are the value at this index."""
 
     def hits(
-        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any] | None, correlated: CTE
+        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any], correlated: CTE
     ) -> Select[Any]:
-        """The ids of the rows that have the terms, of those within `parent` if one is given, by the full-text index."""
+        """The ids of the rows within `parent` that have the terms, by the full-text index."""
 
 
 def _plain_json(sql: Sql, value: ColumnElement[Any], type_: TypeEngine[Any]) -> Text | None:
@@ -199,11 +199,9 @@ class SqliteSql:
         return not_(exists(select(literal_column("1")).select_from(each).where(missing)))
 
     def hits(
-        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any] | None, correlated: CTE
+        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any], correlated: CTE
     ) -> Select[Any]:
-        wanted: Text = slots.param(terms, SqlText(), _fts_query)
-        if parent is not None:
-            wanted = concat('"@', self.text(parent), '" ', wanted)
+        wanted = concat('"@', self.text(parent), '" ', slots.param(terms, SqlText(), _fts_query))
         index = table(search.index, column("rowid", Snowflake()), column(search.index)).alias()
         matches = index.c[search.index].op("MATCH")(wanted)
         return select(index.c.rowid.label("id")).where(matches).correlate(correlated)
@@ -267,13 +265,17 @@ class PostgresSql:
         return concat(" ", text, " ").op("LIKE", return_type=Boolean())(func.all(cast(patterns, ARRAY(SqlText()))))
 
     def hits(
-        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any] | None, correlated: CTE
+        self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any], correlated: CTE
     ) -> Select[Any]:
-        wanted: Text = slots.param(terms, SqlText(), _tsquery)
-        if parent is not None:
-            wanted = concat("'@", self.text(parent), "' & ", wanted)
+        mark = concat("@", self.text(parent), ":")
+        wanted = concat(
+            "'", mark, func.replace(slots.param(terms, SqlText(), " ".join), literal(" "), concat("' & '", mark)), "'"
+        )
         texts = search.table.alias()
-        vector = func.array_to_tsvector(func.string_to_array(texts.c[search.text], literal(" ")))
+        stored, blank = texts.c[search.text], literal(" ")
+        first = func.split_part(stored, blank, literal_column("1"), type_=SqlText())
+        marked = func.replace(stored, blank, concat(" ", first, func.chr(literal_column("58"), type_=SqlText())))
+        vector = func.array_to_tsvector(func.string_to_array(marked, blank))
         matches = vector.op("@@", return_type=Boolean())(cast(wanted, TSQUERY()))
         ids = select(texts.c[search.key].label("id")).where(matches).correlate(correlated)
         return ids.offset(literal_column("0", Integer()))  # else the planner may walk all rows in order
@@ -301,10 +303,6 @@ def _matches(text: Text, pattern: str) -> ColumnElement[bool]:
 
 def _fts_query(terms: Sequence[str]) -> str:
     return " ".join(f'"{term}"' for term in terms)
-
-
-def _tsquery(terms: Sequence[str]) -> str:
-    return " & ".join(f"'{term}'" for term in terms)
 
 
 def _padded_json(terms: Sequence[str]) -> str:
