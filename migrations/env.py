@@ -9,7 +9,8 @@ from alembic import context
 import app.accounts.tables
 import app.annotation.tables
 import app.db.changes
-import app.db.secrets  # noqa: F401 - these imports fill Base.metadata
+import app.db.secrets
+import app.training.tables  # noqa: F401 - these imports fill Base.metadata
 from app.db.types import Base, EnumText
 
 

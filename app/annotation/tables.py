@@ -199,3 +199,17 @@ class Suggestion(Base):
     value: Mapped[Any] = mapped_column(JsonText)
     score: Mapped[float | None] = mapped_column(Float)
     agent: Mapped[str | None] = mapped_column(Text)
+
+
+class Snapshot(Base):
+    """An immutable set of a dataset's records with their answers, identified by its content's hash."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = (UniqueConstraint("dataset_id", "content_hash"),)
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("dataset.id"))
+    name: Mapped[str | None] = mapped_column(Text)
+    content_hash: Mapped[str] = mapped_column(Text)
+    record_count: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime.datetime] = mapped_column(Instant)

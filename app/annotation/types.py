@@ -192,4 +192,15 @@ class Suggestion(Node):
     record: Record = one("Record", "record_id", "What it is about.")
 
 
-ENTITIES: tuple[type, ...] = (Dataset, Field, Question, Record, Response, Suggestion)
+@entity("snp", tables.Snapshot, within=Within("Dataset", "dataset_id"))
+class Snapshot(Node):
+    """An immutable set of a dataset's records with their answers."""
+
+    name: str | None = column("What people call it.")
+    content_hash: str = column("SHA-256 of its content: equal sets have equal ones.")
+    record_count: int = column("How many records it holds.")
+    created_at: datetime.datetime = column("When it was made.")
+    dataset: Dataset = one("Dataset", "dataset_id", "The dataset it was taken of.")
+
+
+ENTITIES: tuple[type, ...] = (Dataset, Field, Question, Record, Response, Suggestion, Snapshot)

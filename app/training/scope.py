@@ -1,0 +1,14 @@
+"""Which rows of training a viewer may see, as SQL, written once. A metric follows its task."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, FromClause, and_
+
+from app.accounts.scope import VIEWER_ID, in_workspace
+from app.accounts.tables import Role
+
+
+def train_task(table: FromClause, kind: str) -> ColumnElement[bool]:
+    """An owner sees all tasks, an ADMIN those of their workspaces, an ANNOTATOR their own in these."""
+    visible = in_workspace(table.c.workspace_id, kind)
+    return and_(visible, table.c.user_id == VIEWER_ID) if kind == Role.ANNOTATOR.name else visible

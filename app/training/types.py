@@ -1,0 +1,81 @@
+"""GraphQL types of training."""
+
+import datetime
+
+from app.accounts.types import User, Workspace
+from app.annotation.types import Snapshot
+from app.graphql.entity import Node, Within, column, entity, many, one
+from app.graphql.scalars import JSON
+from app.training import scope, tables
+from app.training.enums import TaskStatus, ValueState
+
+
+@entity("tsk", tables.TrainTask, own=scope.train_task)
+class TrainTask(Node):
+    """One training run: what went into it, its state, what came out of it."""
+
+    task_id: str = column(
+        "A UUID, for scripts; wherever an id of a task is asked for, it will do.", lambda t: t.c.task_uuid
+    )
+    model_name: str = column("What is trained.")
+    model_path: str | None = column("The base model.")
+    lora_rank: int | None = column("The rank of the low-rank update.")
+    lora_alpha: float | None = column("The scale of the low-rank update.")
+    learning_rate: float | None = column("The learning rate.")
+    batch_size: int | None = column("Examples a step.")
+    epochs: int | None = column("How often the data are gone through.")
+    train_data_dir: str | None = column("Where the training data are.")
+    metadata_path: str | None = column("Where the data's metadata are.")
+    output_path: str | None = column("Where the result is, or will be.")
+    log_path: str | None = column("Where the log is.")
+    extra_params: JSON | None = column("All other parameters.")
+    command: str | None = column("What starts it.", order=False)
+    launcher: str | None = column("Who starts it.")
+    max_attempts: int = column("How often it is tried in all before a failure is left alone.")
+    hourly_cost: float | None = column("What an hour costs, in whatever currency the team counts in.")
+    fingerprint: str = column("Of all inputs but output paths, tags and notes: equal inputs have equal ones.")
+    notes: str | None = column("What people say about it.", order=False)
+    version: int = column("Counts the changes of inputs, tags and notes; `ifVersion` refers to it.")
+    status: TaskStatus = column("Where it stands.")
+    lost: bool = column("Whether it runs, as far as is known, and has not been heard of for too long.")
+    attempt: int = column("1 for the first; a retry has one more than the task that it retries.")
+    start_time: datetime.datetime | None = column("When it began to run.")
+    end_time: datetime.datetime | None = column("When it ended.")
+    heartbeat_at: datetime.datetime | None = column("When it was last heard of.")
+    host: str | None = column("Where it runs, as it says.")
+    total_steps: int | None = column("How many steps it will take, as it says.")
+    step: int | None = column("The step it is at, as it says.")
+    epoch: float | None = column("The epoch it is in, as it says.")
+    error: str | None = column("Why it failed.", order=False)
+    summary: JSON | None = column("What it says of its result.", filter=False)
+    created_at: datetime.datetime = column("When it was entered.")
+    updated_at: datetime.datetime = column("When its inputs, tags, notes or state last changed.")
+    deleted_at: datetime.datetime | None = column("When it was deleted; it can be restored.")
+    create_user: User | None = one("User", "user_id", "Who entered it; null where the viewer does not see them.")
+    workspace: Workspace | None = one("Workspace", "workspace_id", "The workspace it belongs to.")
+    cloned_from: "TrainTask | None" = one("TrainTask", "cloned_from_id", "The task that it was cloned from.")
+    retry_of: "TrainTask | None" = one("TrainTask", "retry_of_id", "The failed task that it tries again.")
+    snapshot: Snapshot | None = one("Snapshot", "snapshot_id", "The records that it is trained on.")
+    metrics: list["Metric"] = many(
+        "Metric", "task_id", "What it reports, by name.", paged=False, order=("name",), filter=True
+    )
+
+
+@entity("mtr", tables.Metric, within=Within("TrainTask", "task_id"))
+class Metric(Node):
+    """One metric of a task, and what its points come to."""
+
+    name: str = column("Its name.")
+    points: int = column("How many points there are.")
+    non_finite_count: int = column("How many of them are no finite number.")
+    last: float | None = column("The last finite value to arrive.")
+    last_state: ValueState = column("What the very last value was.")
+    last_step: int = column("The step of the very last value.")
+    min: float | None = column("The least finite value.")
+    min_step: int | None = column("Its step.")
+    max: float | None = column("The greatest finite value.")
+    max_step: int | None = column("Its step.")
+    task: TrainTask = one("TrainTask", "task_id", "The task that reports it.")
+
+
+ENTITIES: tuple[type, ...] = (TrainTask, Metric)
