@@ -117,6 +117,12 @@ class JsonText(TypeDecorator[Any]):
         return None if value is None else orjson.loads(value)
 
 
+class TextList(JsonText):
+    """A list of texts, stored as JSON."""
+
+    cache_ok = True
+
+
 class Float(TypeDecorator[float]):
     """A double. NaN is refused, for SQLite would store NULL in its place."""
 

@@ -104,7 +104,7 @@ class Compiler:
         conditions: list[Condition] = [table.c[declared.at].in_(select(writer.level.rows.c[key]))]
         if not entity.is_within(declared):
             # A row is visible only if what it is within is: only other rows have to be asked for.
-            conditions.append(scope_of(target, table, self.kind, self.entities))
+            conditions += [scope_of(target, table, self.kind, self.entities), target.is_shown(table)]
         columns = self.columns(target, table, pick.inner)
         at = "id"
         if declared.own is not None:

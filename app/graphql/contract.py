@@ -20,7 +20,9 @@ from graphql import (
     get_named_type,
 )
 
+from app.db.types import TextList
 from app.graphql.entity import Aggregate, Attached, Column, Declaration, Entity, Many, One, Over, is_bare
+from app.graphql.kinds import type_of
 
 
 def check_entities(entities: Mapping[str, Entity]) -> None:
@@ -33,6 +35,8 @@ def check_entities(entities: Mapping[str, Entity]) -> None:
         if entity.within is not None:
             _known(entity.name, entity.within.target, entities)
             _stored(f"{entity.name} is within", entity, entity.within.key)
+        if entity.hidden is not None and entity.hidden not in entity.fields:
+            raise TypeError(f"{entity.name} hides rows by '{entity.hidden}', which is no field of it.")
         for part in entity.parts:
             _stored(f"{entity.name}.{part.name}", entity, part.column)
         for name, (python_name, declared) in entity.fields.items():
@@ -84,8 +88,10 @@ def _check_field(field: str, python_name: str, declared: Declaration, entity: En
     match declared:
         case Column(source=None) if isinstance(type_, GraphQLNonNull) and entity.table.c[python_name].nullable:
             raise TypeError(f"{field} is {type_}, but its column may be NULL: make one of them like the other.")
+        case Column() if isinstance(type_of(entity, python_name, declared), TextList):
+            _expect(field, str(type_), "[String!]!")
         case Column() if hasattr(get_named_type(type_), "fields") or isinstance(_bare(type_), GraphQLList):
-            raise TypeError(f"{field} is {type_}: a column holds a scalar or an enum.")
+            raise TypeError(f"{field} is {type_}: a column holds a scalar, an enum or a list of texts.")
         case One(target, key, _, _):
             hidden = not entity.is_within(declared) or entity.table.c[key].nullable
             if hidden and isinstance(type_, GraphQLNonNull):

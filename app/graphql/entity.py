@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, Table
+from sqlalchemy import ColumnElement, FromClause, Table, true
 from strawberry.types.field import StrawberryField
 
 T = TypeVar("T")
@@ -172,7 +172,8 @@ class Entity:
     """A GraphQL type and its rows.
 
     `own` is what must hold of a row beyond the visibility of its parent (`within`). Lists of an entity with a `search`
-    take a text to search for.
+    take a text to search for. Rows that have a value in the field `hidden` are there, and are found by their id, but
+    lists and relations leave them out, unless their `where` mentions the field.
     """
 
     name: str
@@ -183,6 +184,11 @@ class Entity:
     fields: Mapping[str, tuple[str, Declaration]]
     parts: Sequence[JsonPart] = ()
     search: Search | None = None
+    hidden: str | None = None
+
+    def is_shown(self, rows: Rows) -> Condition:
+        """Whether lists and relations that do not ask for what is hidden show the row."""
+        return true() if self.hidden is None else rows.c[self.fields[self.hidden][0]].is_(None)
 
     def is_within(self, relation: One) -> bool:
         """Whether a row is visible only if the row that the relation leads to is."""
@@ -291,7 +297,7 @@ def _declare(description: str, declaration: Declaration) -> Any:
     return strawberry.field(description=description, metadata={DECLARED: declaration})
 
 
-def entity(
+def entity(  # noqa: PLR0913 - a declaration, read by its keywords
     prefix: str,
     table: type[Any],
     *,
@@ -299,6 +305,7 @@ def entity(
     within: Within | None = None,
     parts: Sequence[JsonPart] = (),
     search: Search | None = None,
+    hidden: str | None = None,
 ) -> Callable[[C], C]:
     """Declares a class as a Strawberry type and as an entity with ids `<prefix>_<number>`.
 
@@ -319,6 +326,7 @@ def entity(
             fields=_declared(definition.fields, definition.name, prefix),
             parts=parts,
             search=search,
+            hidden=hidden,
         )
         return made
 

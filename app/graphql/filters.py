@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, String, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, String, and_, exists, false, func, literal_column, not_, or_, select, true
 from sqlalchemy.types import TypeEngine
 
-from app.db.types import JsonText, Snowflake, checked_text
+from app.db.types import Snowflake, Text, TextList, checked_text
 from app.errors import Code, GradbookError
 from app.graphql.entity import Column, Condition, Entity, JsonPart, Many, One, Rows
 from app.graphql.json_path import JsonForm, JsonPath, form_of, parse_name, parse_path
-from app.graphql.kinds import JSON_TYPES, LIST_OPERATORS, kind_of, type_of
+from app.graphql.kinds import JSON_TYPES, LIST_OPERATORS, is_json, kind_of, type_of
 from app.graphql.scalars import decode_id, type_name_words
 from app.graphql.scope import scope_below
 from app.graphql.slots import Shape, Slots, put
@@ -97,7 +97,7 @@ class WhereParser:
             return ("tests", name, self._tests("id", value, path, self.entities[declared.target]))
         assert isinstance(declared, Column)
         type_ = type_of(entity, python_name, declared)
-        if isinstance(type_, JsonText):
+        if is_json(type_):
             tests = {kind: test for kind, test in value.items() if kind != "path"}
             return self._json(python_name, parse_path(value["path"], (*path, "path")), tests, path)
         kind = kind_of(type_, is_id=declared.id_of is not None)
@@ -164,7 +164,7 @@ def _value(kind: str, value: Any, path: Path, id_of: Entity | None) -> Any:
         return decode_id(id_of.prefix, value, type_name_words(id_of.name), path)
     if kind == "float" and not math.isfinite(value):
         raise GradbookError(Code.INVALID_INPUT, f"{value} is no finite number.", path)
-    if kind == "text":
+    if kind in ("text", "texts"):
         try:
             return checked_text(value)
         except ValueError as error:
@@ -217,6 +217,7 @@ class WhereCompiler:
         condition = and_(
             declared.joins(child, rows),
             scope_below(entity, declared.key, target, child, self.kind, self.entities),
+            true() if mentions(shape, target.hidden) else target.is_shown(child),
             self.compile(target, child, shape),
         )
         return exists(select(1).select_from(child).where(condition).correlate(rows))
@@ -233,6 +234,8 @@ class WhereCompiler:
     def _test(self, column: ColumnElement[Any], type_: TypeEngine[Any], name: str, operand: Any) -> Condition:
         if name == "isNull":
             return column.is_(None) if operand else column.is_not(None)
+        if isinstance(type_, TextList):
+            return self._has(column, name, operand)
         if name in LIST_OPERATORS:
             items = [self.slots.param(index, type_) for index in range(*operand)]
             listed = column.in_(items) if items else false()
@@ -240,6 +243,27 @@ class WhereCompiler:
         if name == "contains":
             return self.sql.position(func.lower(column), self.slots.param(operand, String(), ascii_lower)) > 0
         return COMPARISONS[name](column, self.slots.param(operand, type_))
+
+    def _has(self, column: ColumnElement[Any], name: str, operand: Any) -> Condition:
+        """What a list of texts has: `has` one, `hasAny` of some, `hasAll` of them."""
+        items = [self.slots.param(index, Text()) for index in (range(*operand) if name != "has" else (operand,))]
+        if name == "hasAll":
+            return and_(true(), *(self._has_one_of(column, [item]) for item in items))
+        return self._has_one_of(column, items) if items else false()
+
+    def _has_one_of(self, column: ColumnElement[Any], items: Sequence[ColumnElement[Any]]) -> Condition:
+        each = self.sql.texts(column)
+        return exists(select(literal_column("1")).select_from(each).where(each.c.value.in_(items)))
+
+
+def mentions(shape: Shape, field: str | None) -> bool:
+    """Whether a condition says anything of a field, however deep; not what it says of related rows."""
+    match shape:
+        case ("and" | "or" | "not", *parts):
+            return any(mentions(part, field) for part in parts)
+        case ("tests", name, _):
+            return bool(name == field)
+    return False
 
 
 def ascii_lower(text: str) -> str:

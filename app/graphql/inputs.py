@@ -15,7 +15,7 @@ from strawberry.types.field import StrawberryField
 
 from app.db.types import EnumText, JsonText
 from app.graphql.entity import Column, Entity, JsonPart, Many, One
-from app.graphql.kinds import LIST_OPERATORS, OPERATORS, json_columns, kind_of, type_of
+from app.graphql.kinds import LIST_OPERATORS, OPERATORS, is_json, json_columns, kind_of, type_of
 from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE
 
 FILTERS: dict[str, tuple[str, Any]] = {
@@ -25,6 +25,7 @@ FILTERS: dict[str, tuple[str, Any]] = {
     "float": ("FloatFilter", float),
     "bool": ("BooleanFilter", bool),
     "instant": ("DateTimeFilter", datetime.datetime),
+    "texts": ("TextListFilter", str),
 }
 JSON_MEANINGS = {
     "float": "It is a number, and so.",
@@ -45,6 +46,9 @@ MEANINGS = {
     "contains": "Contains this text; the letters A to Z match in either case.",
     "startsWith": "Starts with this text, case by case.",
     "isNull": "Whether there is no value.",
+    "has": "This is one of the list's.",
+    "hasAny": "At least one of these is one of the list's.",
+    "hasAll": "Each of these is one of the list's.",
 }
 
 
@@ -158,7 +162,7 @@ class Inputs:
 
     def _column_filter(self, entity: Entity, python_name: str, declared: Column) -> Any:
         type_ = type_of(entity, python_name, declared)
-        if isinstance(type_, JsonText):
+        if is_json(type_):
             return self._json_filter("JsonFilter", "path", "Keys and indexes from the outside in: `source.pages[0]`.")
         kind = kind_of(type_, is_id=declared.id_of is not None)
         if kind == "enum":

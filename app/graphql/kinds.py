@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Boolean, Integer
 from sqlalchemy.types import TypeEngine
 
-from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, Text
+from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, Text, TextList
 from app.graphql.entity import Column, Entity
 
 EQUALITY = ("eq", "ne", "in", "notIn")
@@ -20,8 +20,9 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "float": ORDERED,
     "instant": ORDERED,
     "bool": ("eq", "ne", "isNull"),
+    "texts": ("has", "hasAny", "hasAll"),
 }
-LIST_OPERATORS = frozenset({"in", "notIn"})
+LIST_OPERATORS = frozenset({"in", "notIn", "hasAny", "hasAll"})
 
 JSON_TYPES: dict[str, TypeEngine[Any]] = {"float": Float(), "int": Snowflake(), "text": Text(), "bool": Boolean()}
 """The kinds of value inside JSON that can be compared, with the SQL type that each has."""
@@ -33,6 +34,7 @@ def kind_of(type_: TypeEngine[Any], *, is_id: bool) -> str | None:
         return "id"
     kinds: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
         (EnumText, "enum"),
+        (TextList, "texts"),
         (Text, "text"),
         (Instant, "instant"),
         (Float, "float"),
@@ -47,10 +49,15 @@ def type_of(entity: Entity, name: str, declared: Column) -> TypeEngine[Any]:
     return declared.of(entity.table, name).type
 
 
+def is_json(type_: TypeEngine[Any]) -> bool:
+    """Whether a column holds any JSON, which is looked into by paths."""
+    return isinstance(type_, JsonText) and not isinstance(type_, TextList)
+
+
 def json_columns(entity: Entity) -> list[str]:
     """The names of the entity's filterable JSON columns; `orderBy: {json: ...}` means the first."""
     return [
         name
         for name, declared in entity.fields.values()
-        if isinstance(declared, Column) and declared.filter and isinstance(type_of(entity, name, declared), JsonText)
+        if isinstance(declared, Column) and declared.filter and is_json(type_of(entity, name, declared))
     ]

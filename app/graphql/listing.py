@@ -25,7 +25,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.selectable import CTE
 
 from app.graphql.entity import Condition, Many, Rows
-from app.graphql.filters import WhereCompiler
+from app.graphql.filters import WhereCompiler, mentions
 from app.graphql.paging import CURSOR_SECRET, Key, beyond, cursor_sql, order_keys
 from app.graphql.scope import scope_below, scope_of
 from app.graphql.searching import Searching
@@ -186,6 +186,8 @@ class Listing:
             if not joined:
                 conditions.append(self.declared.joins(rows, level.ids if parents is None else parents))
             conditions.append(scope_below(level.entity, key, self.target, rows, compiler.kind, compiler.entities))
+        if not mentions(self.page.where, self.target.hidden):
+            conditions.append(self.target.is_shown(rows))
         if self.page.where is not None:
             where = WhereCompiler(compiler.entities, self.sql, compiler.kind, self.slots)
             conditions.append(where.compile(self.target, rows, self.page.where))

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import TSQUERY
-from sqlalchemy.sql.selectable import CTE
+from sqlalchemy.sql.selectable import CTE, TableValuedAlias
 from sqlalchemy.types import TypeEngine
 
 from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, json_text
@@ -122,6 +122,9 @@ class Sql(Protocol):
     def holds(self, text: ColumnElement[Any], slots: Slots, terms: int) -> ColumnElement[bool]:
         """Whether a text of terms, with one blank between, has each of the terms that are the value at this index."""
 
+    def texts(self, column: ColumnElement[Any]) -> TableValuedAlias:
+        """The texts of a list in JSON, as rows with a `value`."""
+
     def hits(
         self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any], correlated: CTE
     ) -> Select[Any]:
@@ -198,6 +201,9 @@ class SqliteSql:
         missing = func.instr(concat(" ", text, " "), each.c.value) == 0
         return not_(exists(select(literal_column("1")).select_from(each).where(missing)))
 
+    def texts(self, column: ColumnElement[Any]) -> TableValuedAlias:
+        return func.json_each(column).table_valued("value")
+
     def hits(
         self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any], correlated: CTE
     ) -> Select[Any]:
@@ -263,6 +269,9 @@ class PostgresSql:
     def holds(self, text: ColumnElement[Any], slots: Slots, terms: int) -> ColumnElement[bool]:
         patterns = slots.param(terms, ARRAY(SqlText()), _patterns)
         return concat(" ", text, " ").op("LIKE", return_type=Boolean())(func.all(cast(patterns, ARRAY(SqlText()))))
+
+    def texts(self, column: ColumnElement[Any]) -> TableValuedAlias:
+        return func.json_array_elements_text(column).table_valued("value")
 
     def hits(
         self, search: Search, slots: Slots, terms: int, parent: ColumnElement[Any], correlated: CTE

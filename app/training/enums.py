@@ -1,6 +1,8 @@
 """The enums of training as GraphQL types."""
 
 from app.graphql.enums import describe_enum
+from app.training.config_formats import ConfigFormat as ConfigFormat
+from app.training.configs import WarningCode as WarningCode
 from app.training.tables import TaskStatus as TaskStatus
 from app.training.tables import ValueState as ValueState
 
@@ -19,4 +21,16 @@ describe_enum(
     FINITE="A number.",
     NAN="Not a number.",
     INFINITE="Beyond all numbers, either way.",
+)
+describe_enum(
+    ConfigFormat,
+    "How a training config is written.",
+    YAML="YAML, with `1e-4` a number.",
+    TOML="TOML, as lora-scripts and kohya's scripts read it.",
+    JSON="JSON.",
+)
+describe_enum(
+    WarningCode,
+    "What a warning of an import is about.",
+    **{code.name: code.value for code in WarningCode},
 )

@@ -1,15 +1,45 @@
 """Queries of training."""
 
-import strawberry
+from typing import Any
 
+import strawberry
+from sqlalchemy import bindparam, select
+
+from app.db.statement import Statement
+from app.db.types import Text
+from app.graphql.engine import Engine, required_viewer
 from app.graphql.entity import Connection
-from app.graphql.schema import root_many, root_one
+from app.graphql.schema import root, root_many
+from app.graphql.selection import Info
+from app.training.tables import TrainTask as TrainTaskRow
+from app.training.task_names import TaskName, task_name
 from app.training.types import TrainTask
+
+_BY_UUID = Statement(select(TrainTaskRow.id).where(TrainTaskRow.task_uuid == bindparam("uuid", type_=Text)))
+
+
+async def task_number(context: Any, name: TaskName) -> int | None:
+    """The number of the task, of which nothing is said of whether the viewer sees it; None where there is none."""
+    if isinstance(name, int):
+        return name
+    rows = await context.database.read(*_BY_UUID.on(context.database.dialect, uuid=name))
+    return int(rows[0][0]) if rows else None
+
+
+async def resolve_task(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
+    """`trainTask(id:)`: by `tsk_…` one statement, by a UUID one more."""
+    required_viewer(info.context)
+    number = await task_number(info.context, task_name(arguments["id"], "id"))
+    return None if number is None else await engine.one(info, "TrainTask", number)
 
 
 @strawberry.type
 class TrainingQueries:
     """Root fields of training."""
 
-    train_task: TrainTask | None = root_one("TrainTask", "The training task with this id, if the viewer sees it.")
+    train_task: TrainTask | None = root(
+        "The training task with this id, if the viewer sees it; a deleted one, too.",
+        resolve_task,
+        ("id", strawberry.ID, "The task's id, `tsk_…`, or its UUID."),
+    )
     train_tasks: Connection[TrainTask] = root_many("TrainTask", "The training tasks that the viewer sees.")

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text
+from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text, TextList
 
 
 class TaskStatus(enum.Enum):
@@ -52,6 +52,7 @@ class TrainTask(Base):
         Index("ix_train_task_workspace_id_id", "workspace_id", "id"),
         Index("ix_train_task_status_heartbeat_at", "status", "heartbeat_at"),
         Index("ix_train_task_fingerprint", "fingerprint"),
+        Index("ix_train_task_cloned_from_id", "cloned_from_id"),
         Index("ix_train_task_changed", "changed", "id"),
     )
 
@@ -81,7 +82,7 @@ class TrainTask(Base):
     fingerprint: Mapped[str] = mapped_column(Text)
 
     # What people say about it
-    tags: Mapped[list[str]] = mapped_column(JsonText)
+    tags: Mapped[list[str]] = mapped_column(TextList)
     notes: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(Integer)
 

@@ -4,13 +4,13 @@ import datetime
 
 from app.accounts.types import User, Workspace
 from app.annotation.types import Snapshot
-from app.graphql.entity import Node, Within, column, entity, many, one
+from app.graphql.entity import Node, Within, column, entity, many, one, own
 from app.graphql.scalars import JSON
-from app.training import scope, tables
+from app.training import scope, sql, tables
 from app.training.enums import TaskStatus, ValueState
 
 
-@entity("tsk", tables.TrainTask, own=scope.train_task)
+@entity("tsk", tables.TrainTask, own=scope.train_task, hidden="deletedAt")
 class TrainTask(Node):
     """One training run: what went into it, its state, what came out of it."""
 
@@ -34,6 +34,7 @@ class TrainTask(Node):
     max_attempts: int = column("How often it is tried in all before a failure is left alone.")
     hourly_cost: float | None = column("What an hour costs, in whatever currency the team counts in.")
     fingerprint: str = column("Of all inputs but output paths, tags and notes: equal inputs have equal ones.")
+    tags: list[str] = column("Words to find it by.", order=False)
     notes: str | None = column("What people say about it.", order=False)
     version: int = column("Counts the changes of inputs, tags and notes; `ifVersion` refers to it.")
     status: TaskStatus = column("Where it stands.")
@@ -46,6 +47,9 @@ class TrainTask(Node):
     total_steps: int | None = column("How many steps it will take, as it says.")
     step: int | None = column("The step it is at, as it says.")
     epoch: float | None = column("The epoch it is in, as it says.")
+    progress: float | None = column("The share of its steps that are done, from 0 to 1.", sql.progress)
+    duration: float | None = column("How many seconds it ran; a running one, so far.", sql.duration)
+    cost: float | None = column("Hours times `hourlyCost`; of a running one, so far.", sql.cost)
     error: str | None = column("Why it failed.", order=False)
     summary: JSON | None = column("What it says of its result.", filter=False)
     created_at: datetime.datetime = column("When it was entered.")
@@ -55,6 +59,9 @@ class TrainTask(Node):
     workspace: Workspace | None = one("Workspace", "workspace_id", "The workspace it belongs to.")
     cloned_from: "TrainTask | None" = one("TrainTask", "cloned_from_id", "The task that it was cloned from.")
     retry_of: "TrainTask | None" = one("TrainTask", "retry_of_id", "The failed task that it tries again.")
+    next_attempt: "TrainTask | None" = own(
+        "TrainTask", "retry_of_id", "The attempt that tries it again, if there is one.", scope.every_attempt
+    )
     snapshot: Snapshot | None = one("Snapshot", "snapshot_id", "The records that it is trained on.")
     metrics: list["Metric"] = many(
         "Metric", "task_id", "What it reports, by name.", paged=False, order=("name",), filter=True

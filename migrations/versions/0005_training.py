@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from app.db.types import Float, Instant, JsonText, Snowflake, Text
+from app.db.types import Float, Instant, JsonText, Snowflake, Text, TextList
 
 revision = "0005"
 down_revision = "0004"
@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("hourly_cost", Float()),
         sa.Column("fingerprint", Text(), nullable=False),
-        sa.Column("tags", JsonText(), nullable=False),
+        sa.Column("tags", TextList(), nullable=False),
         sa.Column("notes", Text()),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("status", Text(), nullable=False),
@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("retry_of_id", name="uq_train_task_retry_of_id"),
         sa.UniqueConstraint("task_uuid", name="uq_train_task_task_uuid"),
     )
+    op.create_index("ix_train_task_cloned_from_id", "train_task", ["cloned_from_id"])
     op.create_index("ix_train_task_changed", "train_task", ["changed", "id"])
     op.create_index("ix_train_task_fingerprint", "train_task", ["fingerprint"])
     op.create_index("ix_train_task_status_heartbeat_at", "train_task", ["status", "heartbeat_at"])

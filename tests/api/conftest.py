@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import insert
 
 from app import settings
 from app.accounts.access import OPERATOR
@@ -18,10 +19,12 @@ from app.accounts.tables import Role
 from app.accounts.users import NewUser, create_user
 from app.accounts.viewer import Viewer
 from app.accounts.workspaces import create_workspace
+from app.annotation.tables import Snapshot
 from app.db import UnitOfWork
 from app.graphql.operations import Operations, Request
 from app.schema import build_schema
 from app.services import Services, open_services
+from app.training.tables import Metric
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "operations"
 
@@ -126,6 +129,7 @@ async def book(empty_book: Book) -> Book:
             who, "SubmitResponse", {"recordId": book.ids[f"record_{record}_0"], "values": {"quality": 4}}
         )
         book.ids[f"response_of_{who}"] = answered["response"]["id"]
+    await _trainings(book)
     found = await book.data(
         "owner",
         "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Dataset { name fields { id } questions { id }"
@@ -137,3 +141,36 @@ async def book(empty_book: Book) -> Book:
         book.ids[f"question_{node['name']}"] = node["questions"][0]["id"]
         book.ids[f"suggestion_{node['name']}"] = node["records"]["nodes"][0]["suggestions"][0]["id"]
     return book
+
+
+async def _trainings(book: Book) -> None:
+    """A task of each who trains, with a metric; a snapshot of a second dataset, which the tasks name."""
+    database = book.services.database
+    for space, manager in (("here", "admin"), ("there", "other_admin")):
+        new = {"name": "frozen", "fields": [{"name": "text"}], "questions": SETTINGS}
+        made = await book.mutate(manager, "CreateDataset", new)
+        book.ids[f"dataset_frozen_{space}"] = made["dataset"]["id"]
+
+    def snapshots(uow: UnitOfWork) -> None:
+        for space in ("here", "there"):
+            number = uow.new_id()
+            dataset_id = int(book.ids[f"dataset_frozen_{space}"][4:])
+            row = {"id": number, "dataset_id": dataset_id, "content_hash": space, "record_count": 3}
+            uow.connection.execute(insert(Snapshot).values(**row, created_at=uow.now))
+            book.ids[f"snapshot_{space}"] = f"snp_{number}"
+
+    await database.transact(snapshots, viewer=OPERATOR)
+    for who, space in (("ann", "here"), ("ben", "here"), ("admin", "here"), ("other_ann", "there")):
+        given = {"modelName": who, "snapshotId": book.ids[f"snapshot_{space}"], "tags": [who, "all"]}
+        made = await book.mutate(who, "CreateTrainTask", given)
+        book.ids[f"task_of_{who}"] = made["task"]["id"]
+
+    def metrics(uow: UnitOfWork) -> None:
+        for name in [name for name in book.ids if name.startswith("task_of_")]:
+            number = uow.new_id()
+            row = {"id": number, "task_id": int(book.ids[name][4:]), "name": "loss", "points": 2}
+            row |= {"non_finite_count": 0, "last": 0.5, "last_state": "FINITE", "last_step": 1, "lowest_step": 0}
+            uow.connection.execute(insert(Metric).values(**row, highest_step=1))
+            book.ids[f"metric_of_{name[8:]}"] = f"mtr_{number}"
+
+    await database.transact(metrics, viewer=OPERATOR)

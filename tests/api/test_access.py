@@ -26,7 +26,7 @@ HERE, THERE = {"ann", "ben", "admin", "owner"}, {"other_ann", "other_admin", "ow
 
 SEEN_BY: dict[str, set[str]] = {
     "here": HERE, "there": THERE,
-    "dataset_here": HERE, "dataset_there": THERE,
+    "dataset_here": HERE, "dataset_there": THERE, "dataset_frozen_here": HERE, "dataset_frozen_there": THERE,
     "field_here": HERE, "field_there": THERE,
     "question_here": HERE, "question_there": THERE,
     "suggestion_here": HERE, "suggestion_there": THERE,
@@ -39,6 +39,16 @@ SEEN_BY: dict[str, set[str]] = {
     "response_of_other_ann": {"other_ann", "other_admin", "owner"},
     "ann": {"ann", "admin", "owner"}, "ben": {"ben", "admin", "owner"}, "admin": {"admin", "owner"},
     "other_ann": {"other_ann", "other_admin", "owner"}, "other_admin": {"other_admin", "owner"}, "owner": {"owner"},
+    "snapshot_here": HERE, "snapshot_there": THERE,
+    # So are others' tasks, and what they report.
+    **{
+        f"{what}_of_{who}": seen_by
+        for what in ("task", "metric")
+        for who, seen_by in {
+            "ann": {"ann", "admin", "owner"}, "ben": {"ben", "admin", "owner"}, "admin": {"admin", "owner"},
+            "other_ann": {"other_ann", "other_admin", "owner"},
+        }.items()
+    },
     "key_of_ann": {"ann", "admin", "owner"}, "key_of_ben": {"ben", "admin", "owner"},
     "key_of_admin": {"admin", "owner"}, "key_of_owner": {"owner"},
     "key_of_other_ann": {"other_ann", "other_admin", "owner"}, "key_of_other_admin": {"other_admin", "owner"},
@@ -117,7 +127,7 @@ async def test_everything_is_seen_by_whom_it_should_be_and_by_nobody_else(book: 
             assert [pair for pair in _counts(node) if pair[0] != pair[1]] == [], (who, name)
 
 
-LISTS = {"datasets": "dst_", "users": "usr_", "workspaces": "wsp_"}
+LISTS = {"datasets": "dst_", "users": "usr_", "workspaces": "wsp_", "trainTasks": "tsk_"}
 
 
 async def test_lists_hold_exactly_what_is_seen(book: Book) -> None:
@@ -134,7 +144,7 @@ assert SCHEMA.query_type is not None
 ROOT_FIELDS = SCHEMA.query_type.fields
 OF_STRANGERS = {"viewer"}
 ARGUMENTS = {"node": '(id: "wsp_1")', "nodes": '(ids: ["wsp_1"])', "dataset": '(id: "dst_1")', "user": '(id: "usr_1")'}
-ARGUMENTS |= {"workspace": '(id: "wsp_1")', "record": '(id: "rec_1")'}
+ARGUMENTS |= {"workspace": '(id: "wsp_1")', "record": '(id: "rec_1")', "trainTask": '(id: "tsk_1")'}
 
 
 @pytest.mark.parametrize("name", sorted(ROOT_FIELDS.keys() - OF_STRANGERS))
@@ -180,11 +190,16 @@ async def test_a_removed_member_loses_access_at_once(book: Book) -> None:
 
 Inputs = Callable[[Book, str], dict[str, Any]]
 OK, FORBIDDEN, NOT_FOUND = "ok", "FORBIDDEN", "NOT_FOUND"
+PENDING = "INVALID_TRANSITION"  # whoever may, finds the task in a state from which it does not go
 ASKING = ["ann", "other_admin", "admin", "owner"]
 
 
 def _answer(book: Book, _who: str) -> dict[str, Any]:
     return {"recordId": book.ids["record_here_2"], "values": {"quality": 1}}
+
+
+def _bens_task(book: Book, _who: str) -> dict[str, Any]:
+    return {"id": book.ids["task_of_ben"]}
 
 
 MUTATIONS: dict[str, tuple[Inputs, list[str]]] = {
@@ -238,6 +253,30 @@ MUTATIONS: dict[str, tuple[Inputs, list[str]]] = {
     "RemoveMember": (
         lambda book, who: {"workspaceId": book.ids["here"], "userId": book.ids["ben"]},
         [NOT_FOUND, NOT_FOUND, OK, OK],
+    ),
+    "CreateTrainTask": (
+        lambda book, who: {"modelName": who, "workspaceId": book.ids["here"]}, [OK, NOT_FOUND, OK, OK]
+    ),
+    "ImportTrainConfig": (
+        lambda book, who: {"format": "YAML", "text": "output_name: m", "overrides": {"workspaceId": book.ids["here"]}},
+        [OK, NOT_FOUND, OK, OK],
+    ),
+    "StartTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
+    "FinishTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, PENDING, PENDING]),
+    "FailTrainTask": (
+        lambda book, who: {**_bens_task(book, who), "error": "e"}, [NOT_FOUND, NOT_FOUND, PENDING, PENDING]
+    ),
+    "UpdateTrainTask": (
+        lambda book, who: {**_bens_task(book, who), "set": {"notes": who}}, [NOT_FOUND, NOT_FOUND, OK, OK]
+    ),
+    "CancelTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
+    "RetryTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, PENDING, PENDING]),
+    "CloneTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
+    "DeleteTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
+    "RestoreTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
+    "PurgeTrainTask": (
+        lambda book, who: {"id": book.ids[{"ann": "task_of_ann", "owner": "task_of_admin"}.get(who, "task_of_ben")]},
+        [FORBIDDEN, NOT_FOUND, OK, OK],
     ),
 }  # fmt: skip
 
