@@ -65,7 +65,8 @@ def test_every_mutation_takes_one_input_and_answers_errors(schema: GraphQLSchema
 
 def test_every_list_of_nodes_is_a_connection_unless_it_is_bounded(schema: GraphQLSchema) -> None:
     bounded = {
-        "User.workspaces", "Dataset.fields", "Dataset.questions", "Record.suggestions", "TrainTask.metrics",  # few by their nature
+        "User.workspaces", "Dataset.fields", "Dataset.questions", "Record.suggestions",
+        "TrainTask.metrics",  # few by their nature
         "RecordChanges.records", "NextRecordsPayload.records", "Query.nodes",  # by message or argument
     }  # fmt: skip
     node = schema.type_map["Node"]

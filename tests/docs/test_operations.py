@@ -22,7 +22,10 @@ from tests.api.conftest import EXAMPLES, Book, operation
 from tests.docs.page import PAGES, Names, blocks, run, written
 
 WRITE = bool(os.environ.get("GRADBOOK_WRITE_DOCS"))
-STILL_TO_COME = {"CreateSnapshot"}
+STILL_TO_COME = {
+    "CreateSnapshot",
+    *re.findall(r"^(?:query|mutation|subscription) (\w+)", (EXAMPLES / "training.graphql").read_text(), re.MULTILINE),
+}
 
 
 @pytest.fixture
