@@ -24,15 +24,19 @@ JSONL = {"content-type": "application/x-ndjson"}
 LIMIT = 500_000
 
 
-@pytest.fixture
-async def client(book: Book) -> AsyncIterator[httpx2.AsyncClient]:
-    """The header `as` says who calls."""
+def client_of(book: Book, seconds: float) -> httpx2.AsyncClient:
+    """The header `as` says who calls; an upload may take so long."""
 
     async def identify(request: Request) -> Viewer | None:
         return book.users.get(request.headers.get("as", ""))
 
-    app = Starlette(routes=routes(lambda _: book.database, identify, UploadLimits(LIMIT, 0.5)))
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+    app = Starlette(routes=routes(lambda _: book.database, identify, UploadLimits(LIMIT, seconds)))
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test")
+
+
+@pytest.fixture
+async def client(book: Book) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(book, seconds=60) as client:
         yield client
 
 
@@ -179,7 +183,8 @@ async def test_an_upload_has_bounds(client: httpx2.AsyncClient, book: Book) -> N
         status, code, message = said(await client.post(path(book, "import"), content=content, headers=headers))
         assert (status, code) == (413, "LIMIT_EXCEEDED")
         assert "longer than 500,000 bytes" in message
-    status, _, message = said(await client.post(path(book, "import"), content=endless(0.2), headers=headers))
+    async with client_of(book, seconds=0.5) as hurried:
+        status, _, message = said(await hurried.post(path(book, "import"), content=endless(0.2), headers=headers))
     assert status == 408
     assert "not complete after 0.5 seconds" in message
     assert await count(book) == 0
