@@ -19,7 +19,7 @@ from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, execut
 
 from app.accounts.tables import CredentialKind, Role
 from app.accounts.viewer import Viewer
-from app.annotation.tables import RecordStatus
+from app.annotation.tables import RecordStatus, ResponseStatus
 from app.db.functions import float_text
 from app.db.types import instant_text
 from app.graphql.entity import Entity
@@ -113,8 +113,13 @@ class Oracle:
         if (type_name, name) in ONES:
             target, key = ONES[type_name, name]
             return self._seen(target, getattr(source, key))
+        if (type_name, name) == ("Record", "myResponse"):
+            mine = (row for row in self._below("Record", "responses", source) or [] if row.user_id == self.viewer.id)
+            return next(mine, None)
         if (type_name, name) == ("Dataset", "progress"):
             return self._progress(source)
+        if (type_name, name) == ("Dataset", "annotators"):
+            return self._annotators(source)
         if isinstance(info.return_type, GraphQLObjectType) or self._below(type_name, name, source) is not None:
             return self._list(type_name, name, self._below(type_name, name, source) or [], arguments)
         return self.value(source, name)
@@ -158,6 +163,17 @@ class Oracle:
         records = [row for row in self.visible("Record") if row.dataset_id == dataset.id]
         completed = sum(row.status is RecordStatus.COMPLETED for row in records)
         return {"total": len(records), "completed": completed, "pending": len(records) - completed}
+
+    def _annotators(self, dataset: Any) -> list[dict[str, Any]]:
+        responses = [row for row in self.visible("Response") if row.dataset_id == dataset.id]
+        return [
+            {"user": self._seen("User", user)}
+            | {
+                status.name.lower(): sum(row.user_id == user and row.status is status for row in responses)
+                for status in ResponseStatus
+            }
+            for user in sorted({row.user_id for row in responses})
+        ]
 
     def value(self, row: Any, name: str) -> Any:
         """A scalar as JSON has it."""

@@ -9,10 +9,12 @@ import pytest
 import strawberry
 from sqlalchemy import delete
 
+from app.accounts.tables import Role
 from app.db import UnitOfWork
 from app.graphql.engine import ref
 from app.graphql.payloads import mutate
-from tests.graphql.asking import Asker
+from tests.graphql.agreement import agree, oracle_of
+from tests.graphql.asking import Asker, viewer
 from tests.graphql.things import ALL, CALLS, Changed, Row, things, write
 
 ROWS: list[dict[str, Any]] = [
@@ -154,3 +156,19 @@ async def test_nothing_where_something_is_promised_is_an_error(book: Asker) -> N
     answer = await book.ask(ALL, '{ a: thing(id: "thg_1") { broken } b: thing(id: "thg_1") { name } }')
     assert answer["data"] == {"a": None, "b": {"name": "a"}}
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["a"], "INTERNAL")]
+
+
+@pytest.mark.parametrize(
+    ("user", "role"),
+    [(1, Role.OWNER), (2, Role.ADMIN), (3, Role.ANNOTATOR), (4, Role.ANNOTATOR), (5, Role.ADMIN)],
+)
+async def test_what_is_said_of_answers_is_about_those_that_the_viewer_sees(
+    small_book: Asker, user: int, role: Role
+) -> None:
+    query = """{ datasets { nodes { annotators { user { id } submitted draft discarded }
+        records { nodes { myResponse { id status user { id } record { myResponse { id } } } } } } } }"""
+    who = viewer(user, role)
+    found = await agree(small_book, await oracle_of(small_book, who), query)
+    mine = [row["myResponse"] for one in found["datasets"]["nodes"] for row in one["records"]["nodes"]]
+    assert any(mine) == (user != 1)
+    assert {row["user"]["id"] for row in mine if row} <= {f"usr_{user}"}
