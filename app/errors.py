@@ -26,6 +26,10 @@ class Code(Enum):
     LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
     DATABASE_BUSY = "The database stayed locked by others; nothing was written, and the same request may be sent again."
     DATABASE_UNAVAILABLE = "The database cannot be reached; nothing was written."
+    OUTCOME_UNKNOWN = (
+        "The connection to the database was lost while it committed: everything is stored, or nothing. Look which "
+        "before you send it again; what may be done twice, as submitting a response, may be sent again at once."
+    )
     DATABASE_MISMATCH = "The database is not Gradbook's, or another version of Gradbook made it."
     INTERNAL = "An error of the server; the log has it under the response's request id."
 

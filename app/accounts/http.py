@@ -22,6 +22,7 @@ _STATUS = {
     Code.LIMIT_EXCEEDED.name: 413,
     Code.DATABASE_BUSY.name: 503,
     Code.DATABASE_UNAVAILABLE.name: 503,
+    Code.OUTCOME_UNKNOWN.name: 500,
 }
 
 

@@ -133,7 +133,8 @@ class Database:
 
         `fn` is synchronous and is run again as a whole after a deadlock, a serialization failure, a locked file or a
         collision of ids. What it raises rolls everything back. Once begun, the transaction runs to its end even if the
-        caller is cancelled. Raises DATABASE_BUSY after the last attempt.
+        caller is cancelled. Raises DATABASE_BUSY after the last attempt, and OUTCOME_UNKNOWN when the connection was
+        lost during the commit.
         """
         self._transactions += 1
         try:

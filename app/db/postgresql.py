@@ -301,10 +301,7 @@ def _commit(raw: asyncpg.Connection[Any]) -> None:
     except Exception as error:
         if not raw.is_closed():
             raise
-        raise GradbookError(
-            Code.INTERNAL,
-            "The connection to the database was lost during the commit: whether the change is stored is not known.",
-        ) from error
+        raise GradbookError(Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN.description) from error
     # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
     if answer != "COMMIT":
         raise RuntimeError("Nothing was written: a statement failed, and the function went on without a savepoint.")

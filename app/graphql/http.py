@@ -25,6 +25,7 @@ STATUS = {
     Code.LIMIT_EXCEEDED.name: 413,
     Code.DATABASE_BUSY.name: 503,
     Code.DATABASE_UNAVAILABLE.name: 503,
+    Code.OUTCOME_UNKNOWN.name: 500,  # who gets 503 sends again without looking
 }
 
 

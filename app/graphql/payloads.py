@@ -23,7 +23,14 @@ ErrorCode: Any = strawberry.enum(
 )
 
 UNMENDABLE = frozenset(
-    code.name for code in (Code.UNAUTHENTICATED, Code.DATABASE_BUSY, Code.DATABASE_UNAVAILABLE, Code.INTERNAL)
+    code.name
+    for code in (
+        Code.UNAUTHENTICATED,
+        Code.DATABASE_BUSY,
+        Code.DATABASE_UNAVAILABLE,
+        Code.OUTCOME_UNKNOWN,
+        Code.INTERNAL,
+    )
 )
 """What no change of the input mends: a top-level error."""
 

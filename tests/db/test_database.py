@@ -3,15 +3,17 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from app.db import Database, Options, UnitOfWork
 from app.db.sqlite import Reader, SqliteBackend
 from app.errors import GradbookError
-from tests.db.things import add, names, placed
+from tests.db.things import add, create_tables, names, placed
 from tests.support.databases import Databases
 from tests.support.postgres import PostgresServer
+from tests.support.proxy import way_to
 
 # Longer than any test waits.
 FOREVER = {
@@ -198,6 +200,24 @@ async def test_a_lost_connection_is_replaced(postgres: PostgresServer, postgresq
         assert await database.transact(work) == "done"
         assert attempts in {3, 4}, "once on the dead connection at most"
         assert await database.read("SELECT count(*) FROM mark") == [(2,)]
+    await postgresql_databases.remove(url)
+
+
+@pytest.mark.parametrize(("breaks", "stored"), [("before", []), ("after", ["a"])])
+async def test_a_connection_lost_during_the_commit(
+    postgresql_databases: Databases, breaks: Literal["before", "after"], stored: list[str]
+) -> None:
+    """It is not tried again, for it may be stored, and the next transaction has another connection."""
+    url = await postgresql_databases.create()
+    async with way_to(url) as way, await Database.open(way.url) as database:
+        await database.transact(create_tables)
+        way.breaks = breaks
+        with pytest.raises(GradbookError, match="Look which before you send it again") as raised:
+            await database.transact(add, "a")
+        assert raised.value.code == "OUTCOME_UNKNOWN"
+        assert await names(database) == stored
+        await database.transact(add, "b")
+        assert await names(database) == [*stored, "b"]
     await postgresql_databases.remove(url)
 
 

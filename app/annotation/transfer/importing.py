@@ -57,7 +57,7 @@ async def import_records(
     """Import all records. `on_bad` gets the bad ones in their order, `on_batch` how far it is.
 
     Memory does not grow with the file, statements do not grow with the records of a batch. Raises NOT_FOUND when the
-    dataset is gone, FORBIDDEN for an ANNOTATOR, DATABASE_BUSY; batches that were reported stay.
+    dataset is gone, FORBIDDEN for an ANNOTATOR, DATABASE_BUSY, OUTCOME_UNKNOWN; batches that were reported stay.
     """
     tally = Tally()
     async for batch in _read(_batches(records), options):
