@@ -89,6 +89,9 @@ def only_workspace(uow: UnitOfWork, actor: Account | Viewer, field: str, *path: 
     if len(found) == 1:
         return next(iter(found))
     names = ", ".join(f"{name!r} (wsp_{workspace_id})" for workspace_id, name in list(found.items())[:_NAMED])
+    if not found and actor.role is Role.OWNER:
+        message = "There is no workspace yet: make one, as by createWorkspace."
+        raise GradbookError(Code.WORKSPACE_REQUIRED, message, (*path, field))
     seen = f"You see {names}{' and more' if len(found) > _NAMED else ''}" if found else "You belong to no workspace"
     raise GradbookError(Code.WORKSPACE_REQUIRED, f"{seen}: say by {field} which is meant.", (*path, field))
 

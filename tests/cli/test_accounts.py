@@ -81,3 +81,17 @@ def test_the_statuses_follow_a_user_who_is_removed(gradbook: Gradbook) -> None:
         (kept,) = json.loads(line)["responses"]
         assert re.fullmatch(r"deleted-\d+", kept["user"])
     gradbook.ok("verify")
+
+
+def test_a_link_signs_in_once_within_its_hours(gradbook: Gradbook) -> None:
+    gradbook.ok("migrate")
+    gradbook.ok("user", "add", "ann")
+    for options, said in (((), "an hour"), (("--hours", "168"), "168 hours"), (("--hours", "0.01"), "0.01 hours")):
+        first, link = gradbook.ok("user", "link", "ann", *options).out.splitlines()
+        assert first == f"This link signs 'ann' in, once, within {said}:"
+        assert re.fullmatch(r"http://127\.0\.0\.1:8000/sign-in#gbl_[\w-]{43}", link)
+    for hours in ("0", "-1", "168.1", "nan", "inf", "long"):
+        refused = gradbook.run("user", "link", "ann", "--hours", hours)
+        assert (refused.code, refused.out) == (2, ""), hours
+        assert "--hours" in refused.err
+    assert "There is no user 'nobody'" in gradbook.refused("user", "link", "nobody")
