@@ -26,15 +26,19 @@ _ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # the others reserve memor
 
 
 def check(source: Source, file: BinaryIO) -> None:
-    """`source.check`, for a file on disk that others sent. Raises what it raises, and LIMIT_EXCEEDED."""
+    """`source.check`, for a file on disk that others sent. Raises what it raises, and LIMIT_EXCEEDED.
+
+    RuntimeError if it could not be checked at all.
+    """
     if not isinstance(source, ParquetSource):
         source.check()
         return
     command = [sys.executable, "-m", "app.annotation.transfer.apart"]
     done = subprocess.run(command, stdin=file, capture_output=True, cwd=_ROOT, env=os.environ | _ALLOCATOR, check=False)
-    if done.returncode != 0:
-        message = f"The Parquet file could not be read with {MEMORY_BYTES:,} bytes of memory. Nothing was imported."
-        raise GradbookError(Code.LIMIT_EXCEEDED, message)
+    if done.returncode < 0:  # by a signal: Arrow's own code was left without memory
+        raise _too_large()
+    if done.returncode > 0:
+        raise RuntimeError(f"The check of a Parquet file failed: {done.stderr.decode(errors='replace')}")
     if done.stdout:
         refusal = orjson.loads(done.stdout)
         raise GradbookError(Code[refusal["code"]], refusal["message"])
@@ -46,9 +50,21 @@ def _check_here() -> None:
     _bound_memory()
     try:
         with open(0, "rb") as file:
-            ParquetSource(file).check()
+            _check_parquet(file)
     except GradbookError as error:
         sys.stdout.buffer.write(orjson.dumps({"code": error.code, "message": error.message}))
+
+
+def _check_parquet(file: BinaryIO) -> None:
+    try:
+        ParquetSource(file).check()
+    except MemoryError:
+        raise _too_large() from None
+
+
+def _too_large() -> GradbookError:
+    message = f"The Parquet file could not be read with {MEMORY_BYTES:,} bytes of memory. Nothing was imported."
+    return GradbookError(Code.LIMIT_EXCEEDED, message)
 
 
 def _bound_memory() -> None:
