@@ -48,6 +48,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("index", [ROOT / "README.md", ROOT / "docs/README.md"], ids=lambda path: path.parent.name)
+def test_every_page_is_found_from_the_beginning(index: Path) -> None:
+    led_to = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+)[^)]*\)", index.read_text("utf-8"))}
+    assert {*ROOT.glob("docs/*.md"), *ROOT.glob("docs/operations/*.md")} <= {*led_to, ROOT / "docs/README.md"}
+
+
 def test_what_is_made_and_tested_stands_near_the_top() -> None:
     top = README[:1500]
     assert "make serve" in top

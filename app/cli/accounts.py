@@ -14,7 +14,7 @@ from app.accounts.tables import Role
 from app.annotation.responses import delete_responses_of_user
 from app.cli import lookups
 from app.cli.output import note, say, show_table
-from app.cli.session import DatabaseUrl, as_operator, sign_in_address
+from app.cli.session import DatabaseUrl, as_operator, page_address
 from app.db import UnitOfWork
 from app.errors import Code, GradbookError
 from app.settings import load
@@ -97,7 +97,8 @@ def user_link(
     Whoever opens it is that user: send it on a way that nobody else reads. It stands alone on the last line.
     """
     secret = as_operator(database_url, _create_link, name, datetime.timedelta(hours=hours))
-    say(f"This link signs {name!r} in, once, within {_hours(hours)}:\n{sign_in_address(load())}#{secret}")
+    address = page_address(load(), "sign-in")
+    say(f"This link signs {name!r} in, once, within {_hours(hours)}:\n{address}#{secret}")
 
 
 def user_remove(

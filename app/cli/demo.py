@@ -9,7 +9,7 @@ from app.accounts.bootstrap import ensure_workspace
 from app.annotation.demo.dataset import NAME, USERNAMES, Demo, find_demo, make_demo, remove_demo
 from app.cli import lookups
 from app.cli.output import say
-from app.cli.session import DatabaseUrl, as_operator
+from app.cli.session import DatabaseUrl, as_operator, page_address
 from app.db import UnitOfWork
 from app.errors import Code, GradbookError
 from app.settings import load
@@ -56,8 +56,8 @@ def demo(
     say(
         f"The demo was made: {_described(demo)}.\n"
         f"The answers are simulated; they are those of {', '.join(USERNAMES)}.\n"
-        f"Next, with the server running (`gradbook serve`), open http://{settings.host}:{settings.port}/graphiql and "
-        f"try\n\n"
+        f"Next, with the server running (`gradbook serve`), open {page_address(settings, 'graphiql')}, or where else "
+        f"it says it is, and try\n\n"
         f"{QUERY}\n"
     )
 

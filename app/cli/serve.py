@@ -16,7 +16,7 @@ from app import logs
 from app.accounts.access import OPERATOR
 from app.accounts.bootstrap import OWNER, ensure_owner, ensure_workspace
 from app.cli.output import say
-from app.cli.session import setting_option, sign_in_address
+from app.cli.session import page_address, setting_option
 from app.db import migrate
 from app.errors import Code, GradbookError
 from app.services import open_book
@@ -91,7 +91,7 @@ async def _bootstrap(settings: Settings, port: int) -> None:
         first = await database.transact(ensure_owner, viewer=OPERATOR)
     if first is not None:
         say(f"This is the first start: user {OWNER!r} was made. This link signs them in, once, within an hour:")
-        say(f"\n    {sign_in_address(settings, port)}#{first.link}\n")
+        say(f"\n    {page_address(settings, 'sign-in', port)}#{first.link}\n")
         say("and this is their API key, for programs. Keep it, it is shown only now.")
         say(f"\n    {first.key}\n")
 
@@ -100,13 +100,15 @@ class _Server(uvicorn.Server):
     """uvicorn's server, which says where it is when it is ready, and which ends well when it is told to end."""
 
     address = ""
+    has_pages = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # The schema and all modules stay to the end: without them a full garbage collection takes 1 ms, not 50.
         gc.collect()
         gc.freeze()
-        say(f"Gradbook is at {self.address}/graphql, to explore at {self.address}/graphiql (Ctrl-C stops it).")
+        explore = f", to explore at {self.address}/graphiql" if self.has_pages else ""
+        say(f"Gradbook is at {self.address}/graphql{explore} (Ctrl-C stops it).")
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,7 +118,9 @@ class _Server(uvicorn.Server):
 
 
 def _run(settings: Settings, listener: socket.socket) -> None:
-    from app.asgi import build_app  # noqa: PLC0415 - takes half a second, when a port in use is told already
+    # These take half a second, when a port in use is told already.
+    from app import web  # noqa: PLC0415
+    from app.asgi import build_app  # noqa: PLC0415
 
     server = _Server(
         uvicorn.Config(
@@ -136,4 +140,5 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     )
     host, port = listener.getsockname()[:2]
     server.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    server.has_pages = web.is_built()
     server.run(sockets=[listener])

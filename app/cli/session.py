@@ -60,9 +60,9 @@ def database_failure(error: BaseException) -> GradbookError | None:
     return GradbookError(Code.DATABASE_UNAVAILABLE, f"The database failed: {said}.")
 
 
-def sign_in_address(settings: Settings, port: int | None = None) -> str:
-    """Where people sign in; a one-time link is this, `#` and its secret. `port` is the one that was taken."""
+def page_address(settings: Settings, page: str, port: int | None = None) -> str:
+    """Where browsers find a page: a one-time link is that of `sign-in`, `#` and its secret. `port` was taken."""
     if settings.public_url:
-        return f"{settings.public_url}/sign-in"
+        return f"{settings.public_url}/{page}"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # "all" is no place to go to
-    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.port}/sign-in"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.port}/{page}"

@@ -34,6 +34,14 @@ from app.errors import Code, GradbookError
 
 STDIN = Path("-")
 
+_SUFFIXES = {
+    "": Format.JSONL,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".parquet": Format.PARQUET,
+}
+
 DatasetName = Annotated[str, typer.Option("--dataset", metavar="NAME", help="The dataset's name.")]
 WorkspaceName = Annotated[
     str | None,
@@ -86,7 +94,7 @@ def import_(
 ) -> None:
     """Add the records of a file to a dataset.
 
-    The dataset is made if there is none. A line holds one record:
+    The dataset is made if there is none. Of JSON Lines, each line holds one record:
 
     \b
     {"externalId": "a-1", "fields": {"text": "…"}, "metadata": {"year": 1900},
@@ -131,8 +139,7 @@ def export(
     They come with their suggestions and responses, as `gradbook import` reads them, the oldest first. The same records
     always give the same bytes.
     """
-    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
-    chosen = Format(format or (suffix if suffix in {"csv", "parquet"} else "jsonl"))
+    chosen = Format(format) if format else _format_of(output)
 
     async def write(database: Database) -> None:
         place = await database.transact(_existing, dataset, workspace, viewer=OPERATOR)
@@ -147,6 +154,17 @@ def export(
         note(f"{done:,} record{'' if done == 1 else 's'} in {meter.seconds():.1f} s, {meter.rate(done)}.")
 
     with_database(write, database_url)
+
+
+def _format_of(output: Path | None) -> Format:
+    """What the suffix says. Raises INVALID_INPUT when it is that of something else."""
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix not in _SUFFIXES:
+        message = (
+            f"{output}: {suffix} is no format that is written. End it in .jsonl, .csv or .parquet, or say --format."
+        )
+        raise GradbookError(Code.INVALID_INPUT, message)
+    return _SUFFIXES[suffix]
 
 
 @dataclass(frozen=True)
@@ -291,6 +309,8 @@ def _replaced(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if not path.parent.is_dir():
+        raise GradbookError(Code.NOT_FOUND, f"{path}: there is no folder {path.parent}.")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         with unfinished.open("xb") as file:

@@ -129,7 +129,7 @@ class PartOf:
 class JsonPart:
     """A filter on one key of a JSON column: `where: {answers: {question: "quality", int: {gte: 4}}}`.
 
-    Without an `argument` that names the key, it is a filter on the column's whole value.
+    Without an `argument` that names the key, it is a filter on the column's whole value. Its `path` goes further in.
     """
 
     name: str

@@ -106,7 +106,9 @@ class WhereParser:
 
     def _part(self, part: JsonPart, value: Mapping[str, Any], path: Path) -> Shape:
         steps = () if part.argument is None else parse_name(value[part.argument], (*path, part.argument))
-        tests = {kind: test for kind, test in value.items() if kind != part.argument}
+        if (within := value.get("path")) is not None:
+            steps += parse_path(within, (*path, "path"))
+        tests = {kind: test for kind, test in value.items() if kind not in (part.argument, "path")}
         return self._json(part.column, steps, tests, path)
 
     def _json(self, column: str, steps: JsonPath, raw: Mapping[str, Any], path: Path) -> Shape:

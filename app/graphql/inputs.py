@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -163,7 +163,8 @@ class Inputs:
     def _column_filter(self, entity: Entity, python_name: str, declared: Column) -> Any:
         type_ = type_of(entity, python_name, declared)
         if is_json(type_):
-            return self._json_filter("JsonFilter", "path", "Keys and indexes from the outside in: `source.pages[0]`.")
+            path = _field("path", str, "Keys and indexes from the outside in: `source.pages[0]`.")
+            return self._json_filter("JsonFilter", [path])
         kind = kind_of(type_, is_id=declared.id_of is not None)
         if kind == "enum":
             assert isinstance(type_, EnumText)
@@ -184,10 +185,10 @@ class Inputs:
             self._filters[name] = made
         return self._filters[name]
 
-    def _json_filter(self, name: str, argument: str | None, description: str) -> Any:
+    def _json_filter(self, name: str, where: Sequence[StrawberryField]) -> Any:
         if name not in self._filters:
             made = self._bare(name, "A condition on a value inside JSON. A value of another kind counts as missing.")
-            members = [] if argument is None else [_field(argument, str, description)]
+            members = [*where]
             members += [_field(kind, self._filter(kind) | None, text) for kind, text in JSON_MEANINGS.items()]
             members.append(_field("isNull", bool | None, "Whether nothing, or null, stands there."))
             self._fill(made, members)
@@ -196,7 +197,9 @@ class Inputs:
 
     def _part(self, entity: Entity, part: JsonPart) -> Any:
         name = f"{entity.name}{part.name[0].upper()}{part.name[1:]}Filter"
-        return self._json_filter(name, part.argument, f"The name of the {part.argument}.")
+        path = _field("path", str | None, "A place inside the value, as in `[0].label`; without, the whole value.")
+        named = [] if part.argument is None else [_field(part.argument, str, f"The name of the {part.argument}.")]
+        return self._json_filter(name, [*named, path])
 
     def _related_filter(self, target: str) -> Any:
         if target not in self._related:

@@ -217,7 +217,7 @@ async def test_options_are_checked(client: httpx2.AsyncClient, book: Book, query
     assert said(answer)[0] == 400
     assert message in said(answer)[2]
     unknown = await client.get(f"{path(book, 'export')}?format=json", headers={"as": "admin"})
-    assert said(unknown)[2] == "'json' is not written: use jsonl, csv, parquet."
+    assert said(unknown)[2] == "format is 'json': use jsonl, csv, parquet."
 
 
 async def test_an_import_that_fails_in_the_middle_says_how_far_it_came(

@@ -68,5 +68,6 @@ def test_what_answers_answer_only_a_schema_can_say() -> None:
 
 def test_a_file_without_fields_or_with_too_many_makes_no_dataset() -> None:
     assert "has no record with fields" in refused()
-    assert "has no record with fields" in refused(b"bad\n", {"fields": {}})
+    assert "has no record with fields" in refused({"fields": {}})
+    assert "no dataset was made. Line 2: " in refused({"fields": {}}, b"bad\n", b"worse\n")
     assert "more than 50 different fields" in refused(*({"fields": {f"field{n}": 1}} for n in range(51)))

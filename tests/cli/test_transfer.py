@@ -162,7 +162,11 @@ def test_files_that_are_not_there_or_of_another_kind(book: Gradbook) -> None:
         '\ufeff{"fields": {"text": "a"}}\r\n\r\n{"fields": {"text": "b"}}', "utf-8"
     )
     assert "2 added" in book.ok("import", "marked.jsonl", "--dataset", "d").out
-    assert "No such file or directory" in book.refused("export", "--dataset", "d", "--output", "no/out.jsonl")
+    assert book.refused("export", "--dataset", "d", "--output", "no/out.jsonl") == (
+        "no/out.jsonl: there is no folder no."
+    )
+    assert ".xlsx is no format that is written" in book.refused("export", "--dataset", "d", "--output", "out.xlsx")
+    assert not (book.folder / "out.xlsx").exists()
 
 
 def test_an_output_is_complete_or_not_there(book: Gradbook) -> None:

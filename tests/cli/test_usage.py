@@ -14,8 +14,8 @@ from app.settings import Settings
 from tests.cli.conftest import Gradbook
 
 COMMANDS = [
-    *("serve", "migrate", "import", "export", "verify", "schema", "settings"),
-    *("workspace add", "workspace list", "user add", "user list", "user passwd", "user remove"),
+    *("serve", "demo", "migrate", "import", "export", "verify", "schema", "settings"),
+    *("workspace add", "workspace list", "user add", "user list", "user passwd", "user link", "user remove"),
     *("key create", "key list", "key revoke"),
 ]
 

@@ -61,7 +61,7 @@ INSTANTS = [
 FLOATS = [0.0, -0.0, 0.1, 0.1 + 0.2, 1.0, 1e16, 1e-7, 5e-324, 1e22, 1e23, -1.5, 123456789.125, 1.7976931348623157e308]
 INTS = [0, 1, -1, 2, 2**31, 2**53 + 1, 10**18 - 1, 10**18, -(2**63), 2**64 - 1]
 KEYS = ["a", "b", "a b", "é", "x.y", "n"]
-PATHS = ["a", "b", '"a b"', "é", '"x.y"', "n", "n.a", "n[0]", "n[1].a", "a.b.n"]
+PATHS = ["a", "b", '"a b"', "é", '"x.y"', "n", "n.a", "n[0]", "n[1].a", "a.b.n", "[0]", "[1].a"]
 QUESTIONS = ["q", "a b", "é"]
 
 
@@ -398,6 +398,8 @@ class Drawn:
             named = get_named_type(inner)
             if isinstance(named, GraphQLInputObjectType):
                 made[key] = self.tests(entity, name, named)
+            elif key == "path":
+                made[key] = d.one(PATHS)
             elif key not in made:
                 several = isinstance(inner, GraphQLList)
                 values = [self.operand(entity, name, type_.name, key) for _ in range(d.upto(3) if several else 1)]

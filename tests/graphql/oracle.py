@@ -234,9 +234,9 @@ class Oracle:
         if name == "not":
             return not self.holds(row, value)
         if name == "answers":
-            return json_holds((row.values or {}).get(value["question"]), value)
+            return json_holds(at((row.values or {}).get(value["question"]), value.get("path") or ""), value)
         if type_name == "Suggestion" and name == "value":
-            return json_holds(row.value, value)
+            return json_holds(at(row.value, value.get("path") or ""), value)
         if name == "metadata":
             return json_holds(at(row.metadata_, value["path"]), value)
         below = self._below(type_name, name, row)

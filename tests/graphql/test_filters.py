@@ -19,7 +19,7 @@ from tests.graphql.asking import OWNER, Asker, viewer
 from tests.graphql.oracle import of_kind
 from tests.graphql.oracle import test as holds
 from tests.graphql.things import ALL, Shade, things
-from tests.graphql.world import NOW
+from tests.graphql.world import NOW, small
 
 INSTANTS = [NOW, NOW + datetime.timedelta(microseconds=1), NOW + datetime.timedelta(days=1)]
 
@@ -317,6 +317,36 @@ async def test_suggestions_by_their_value(small_book: Asker) -> None:
     ]
     for tests, count in table:
         assert (await small_book.data(OWNER, query, {"tests": tests}))["dataset"]["records"]["totalCount"] == count
+
+
+async def test_answers_and_suggestions_by_a_place_inside_them(asker: Asker) -> None:
+    world = small()
+    rows = world.rows
+    for response in rows["response"][:3]:  # the three of record 100
+        order = ("duty", "fear") if response["user_id"] == 2 else ("fear", "duty")
+        response["values"] = {"appeal": [{"value": value, "rank": place + 1} for place, value in enumerate(order)]}
+    rows["suggestion"][0]["value"] = ["peace", "war"]
+    await asker.database.transact(world.fill)
+    query = """query ($where: RecordWhere!) { dataset(id: "dst_20") {
+        records(where: $where) { totalCount }
+    } }"""
+    first = {"question": "appeal", "path": "[0].value"}
+    table: list[tuple[dict[str, Any], int]] = [
+        ({"responses": {"some": {"answers": {**first, "text": {"eq": "duty"}}}}}, 1),
+        ({"responses": {"some": {"answers": {**first, "text": {"eq": "hope"}}}}}, 0),
+        ({"responses": {"some": {"answers": {"question": "appeal", "path": "[1].rank", "int": {"eq": 2}}}}}, 1),
+        ({"responses": {"some": {"answers": {"question": "appeal", "path": "[2]", "isNull": False}}}}, 0),
+        ({"responses": {"some": {"answers": {"question": "quality", "path": None, "int": {"eq": 3}}}}}, 9),
+        ({"suggestions": {"some": {"value": {"path": "[1]", "text": {"eq": "war"}}}}}, 1),
+        ({"suggestions": {"some": {"value": {"path": "[0]", "text": {"eq": "war"}}}}}, 0),
+    ]
+    for where, count in table:
+        data = await asker.data(OWNER, query, {"where": where})
+        assert data["dataset"]["records"]["totalCount"] == count, where
+    wrong = {"suggestions": {"some": {"value": {"path": "[first]", "isNull": True}}}}
+    error = await asker.error(OWNER, query, {"where": wrong})
+    assert "is no path into JSON" in error["message"]
+    assert error["extensions"]["argument"] == ["where", "suggestions", "some", "value", "path"]
 
 
 async def test_instants_in_any_spelling(asker: Asker) -> None:

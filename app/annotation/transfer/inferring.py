@@ -10,7 +10,7 @@ from app.annotation.checks import invalid, listed
 from app.annotation.datasets import MAX_FIELDS, CreateDatasetInput, FieldInput, QuestionInput
 from app.annotation.questions import TextSettings
 from app.annotation.tables import FieldType
-from app.annotation.transfer.line_format import Read, RecordLine
+from app.annotation.transfer.line_format import BadLine, Read, RecordLine
 
 COMMENT = QuestionInput("comment", TextSettings(), title="Comment")
 
@@ -35,8 +35,10 @@ def infer_dataset(
     known = {question.name for question in questions}
     types: dict[str, FieldType | None] = {}
     asked: set[str] = set()
+    bad: BadLine | None = None
     for item in records:
         if not isinstance(item, RecordLine):
+            bad = bad or item
             continue
         if isinstance(item.record.fields, Mapping):
             for field, value in item.record.fields.items():
@@ -54,7 +56,8 @@ def infer_dataset(
                 "FILE what the dataset asks. Nothing was imported."
             )
     if not types:
-        raise invalid('The file has no record with fields, such as {"fields": {"text": "…"}}: no dataset was made.')
+        example = 'The file has no record with fields, such as {"fields": {"text": "…"}}: no dataset was made.'
+        raise invalid(example if bad is None else f"{example} {unit.capitalize()} {bad.number}: {bad.reason}")
     fields = [FieldInput(field, type_ or FieldType.TEXT, required=False) for field, type_ in types.items()]
     return CreateDatasetInput(name, fields, questions, workspace_id)
 
