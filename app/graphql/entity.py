@@ -60,13 +60,15 @@ class Column:
 class One:
     """The row of `target` whose id stands in the column `key` of this row. Null when it is hidden or missing.
 
-    With `at`, the row of `target` whose column `at` holds it: at most one of those of which `own` holds.
+    With `at`, the row of `target` whose column `at` holds it: at most one of those of which `own` holds. Conditions
+    take ids, and with `named` values of that field of `target`, which tells its rows apart, too.
     """
 
     target: str
     key: str
     at: str = "id"
     own: Scope | None = None
+    named: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Many:
     """The rows of `target` that belong to this row: as a Relay connection, or as a plain list where it cannot grow.
 
     `key` is the column of `target` that holds this row's id; `on(child, parent)` says it for anything else.
-    `order` is the default order, as field names of `target`; `filter` offers `{some, none}` in the parent's `where`.
+    `order` is the default order, as field names of `target`; `filter` offers `{some, none}` in the parent's `where`,
+    and with `named`, a field of `target` that tells a parent's rows apart, conditions on the one row of a name instead.
     """
 
     target: str
@@ -83,6 +86,7 @@ class Many:
     paged: bool = True
     order: tuple[str, ...] = ()
     filter: bool = False
+    named: str | None = None
 
     def joins(self, child: Rows, parent: Rows) -> Condition:
         """The condition under which a child row belongs to a parent row."""
@@ -150,6 +154,18 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
+class TermSearch:
+    """How rows are found by words without an index: the column `text` holds a row's terms, with one blank between.
+
+    `terms` is as with `Search`.
+    """
+
+    text: str
+    terms: Callable[[str], tuple[str, ...] | None]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """How rows are found by words: a table beside the entity's holds every row's terms, with one blank between.
 
@@ -183,7 +199,7 @@ class Entity:
     within: Within | None
     fields: Mapping[str, tuple[str, Declaration]]
     parts: Sequence[JsonPart] = ()
-    search: Search | None = None
+    search: Search | TermSearch | None = None
     hidden: str | None = None
 
     def is_shown(self, rows: Rows) -> Condition:
@@ -246,9 +262,9 @@ def column(
     return _declare(description, Column(source, filter, order, id_of))
 
 
-def one(target: str, key: str, description: str) -> Any:
+def one(target: str, key: str, description: str, *, named: str | None = None) -> Any:
     """The row of the entity `target` that this row's column `key` points to."""
-    return _declare(description, One(target, key))
+    return _declare(description, One(target, key, named=named))
 
 
 def own(target: str, at: str, description: str, scope: Scope) -> Any:
@@ -265,9 +281,10 @@ def many(  # noqa: PLR0913 - a declaration, read by its keywords
     paged: bool = True,
     order: tuple[str, ...] = (),
     filter: bool = False,
+    named: str | None = None,
 ) -> Any:
     """The rows of the entity `target` whose column `key` holds this row's id, or of which `on(child, parent)` holds."""
-    return _declare(description, Many(target, key, on, paged, order, filter))
+    return _declare(description, Many(target, key, on, paged, order, filter, named))
 
 
 def aggregate(target: str, key: str, description: str) -> Any:
@@ -304,7 +321,7 @@ def entity(  # noqa: PLR0913 - a declaration, read by its keywords
     own: Scope | None = None,
     within: Within | None = None,
     parts: Sequence[JsonPart] = (),
-    search: Search | None = None,
+    search: Search | TermSearch | None = None,
     hidden: str | None = None,
 ) -> Callable[[C], C]:
     """Declares a class as a Strawberry type and as an entity with ids `<prefix>_<number>`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from app.graphql.entity import Column, Condition, Entity, JsonPart, Many, One, R
 from app.graphql.json_path import JsonForm, JsonPath, form_of, parse_name, parse_path
 from app.graphql.kinds import JSON_TYPES, LIST_OPERATORS, is_json, kind_of, type_of
 from app.graphql.scalars import decode_id, type_name_words
-from app.graphql.scope import scope_below
+from app.graphql.scope import scope_below, scope_of
 from app.graphql.slots import Shape, Slots, put
 from app.graphql.sql import Sql
 
@@ -80,6 +80,10 @@ class WhereParser:
                 parts.append(("not", self.parse(entity, value, here, depth + 1, relations)))
             elif isinstance(related := entity.fields.get(name, (name, None))[1], Many):
                 target = self.entities[related.target]
+                if related.named is not None:
+                    of_name = {**value, related.named: {"eq": value[related.named]}}
+                    parts.append(("some", name, self.parse(target, of_name, here, depth + 1, relations + 1)))
+                    continue
                 for quantity, inner in value.items():
                     if inner is not None:
                         shape = self.parse(target, inner, (*here, quantity), depth + 1, relations + 1)
@@ -94,7 +98,10 @@ class WhereParser:
                 return self._part(part, value, path)
         python_name, declared = entity.fields[name]
         if isinstance(declared, One):
-            return ("tests", name, self._tests("id", value, path, self.entities[declared.target]))
+            target = self.entities[declared.target]
+            if declared.named is not None:
+                return ("named", name, *self._named(value, path, target))
+            return ("tests", name, self._tests("id", value, path, target))
         assert isinstance(declared, Column)
         type_ = type_of(entity, python_name, declared)
         if is_json(type_):
@@ -103,6 +110,20 @@ class WhereParser:
         kind = kind_of(type_, is_id=declared.id_of is not None)
         assert kind is not None
         return ("tests", name, self._tests(kind, value, path, entity))
+
+    def _named(self, raw: Mapping[str, Any], path: Path, target: Entity) -> Iterator[Shape]:
+        """(operator, operand of ids, operand of names) for every comparison with rows by ids or names."""
+        for name, value in raw.items():
+            here = (*path, name)
+            if name == "isNull" or value is None:
+                yield from ((*test, ()) for test in self._tests("id", {name: value}, path, target))
+                continue
+            self._count(here)
+            items = list(value) if name in LIST_OPERATORS else [value]
+            is_id = [isinstance(item, str) and item.startswith(f"{target.prefix}_") for item in items]
+            ids = [item for item, yes in zip(items, is_id, strict=True) if yes]
+            names = [item for item, yes in zip(items, is_id, strict=True) if not yes]
+            yield name, self._list("id", ids, here, target), self._list("text", names, here, None)
 
     def _part(self, part: JsonPart, value: Mapping[str, Any], path: Path) -> Shape:
         steps = () if part.argument is None else parse_name(value[part.argument], (*path, part.argument))
@@ -196,6 +217,8 @@ class WhereCompiler:
             case (("some" | "none") as quantity, name, part):
                 found = self._related(entity, rows, name, part)
                 return found if quantity == "some" else not_(found)
+            case ("named", name, *tests):
+                return and_(true(), *(self._named(entity, rows, name, *test) for test in tests))
             case ("json", column, form, path, *members):
                 return and_(true(), *(self._json(rows.c[column], form, path, *member) for member in members))
             case (_, name, tests):
@@ -209,6 +232,22 @@ class WhereCompiler:
         assert isinstance(declared, Column)
         column = declared.of(rows, python_name)
         return self._tests(column, column.type, tests)
+
+    def _named(self, entity: Entity, rows: Rows, name: str, operator: str, ids: Any, names: Any) -> Condition:
+        """Whether a row's relation leads to one of these ids, or to a visible row of one of these names."""
+        declared = entity.fields[name][1]
+        assert isinstance(declared, One)
+        assert declared.named is not None
+        key = rows.c[declared.key]
+        if operator == "isNull":
+            return self._test(key, Snowflake(), operator, ids)
+        target = self.entities[declared.target]
+        self.aliases += 1
+        there = target.table.alias(f"w{self.aliases}")
+        named = self._test(there.c[target.fields[declared.named][0]], Text(), "in", names)
+        visible = scope_of(target, there, self.kind, self.entities)
+        found = or_(self._test(key, Snowflake(), "in", ids), key.in_(select(there.c.id).where(named, visible)))
+        return found if operator in ("eq", "in") else not_(func.coalesce(found, false()))
 
     def _related(self, entity: Entity, rows: Rows, name: str, shape: Shape) -> Condition:
         declared = entity.fields[name][1]

@@ -147,7 +147,7 @@ class Inputs:
             elif isinstance(declared, One) and declared.own is None:
                 filter_ = self._filter("id")
             elif isinstance(declared, Many) and declared.filter:
-                filter_ = self._related_filter(declared.target)
+                filter_ = self._related_filter(declared.target, declared.named)
             if filter_ is not None:
                 members.append(_field(name, filter_ | None, f"A condition on `{name}`."))
         own = self._wheres[entity.name]
@@ -201,7 +201,9 @@ class Inputs:
         named = [] if part.argument is None else [_field(part.argument, str, f"The name of the {part.argument}.")]
         return self._json_filter(name, [*named, path])
 
-    def _related_filter(self, target: str) -> Any:
+    def _related_filter(self, target: str, named: str | None) -> Any:
+        if named is not None:
+            return self._named_filter(self.entities[target], named)
         if target not in self._related:
             made = self._bare(f"{target}ListFilter", f"A condition on the visible {target} items of a list.")
             where = self._wheres[target]
@@ -212,6 +214,18 @@ class Inputs:
             self._fill(made, members)
             self._related[target] = made
         return self._related[target]
+
+    def _named_filter(self, target: Entity, named: str) -> Any:
+        if target.name not in self._related:
+            made = self._bare(f"{target.name}Filter", f"A condition on the {target.name} item of this {named}.")
+            members = [_field(named, str, f"Its {named}.")]
+            for name, (python_name, declared) in target.fields.items():
+                if isinstance(declared, Column) and declared.filter and name != named and declared.id_of is None:
+                    filter_ = self._column_filter(target, python_name, declared)
+                    members.append(_field(name, filter_ | None, f"A condition on its `{name}`."))
+            self._fill(made, members)
+            self._related[target.name] = made
+        return self._related[target.name]
 
     @staticmethod
     def _bare(name: str, description: str) -> Any:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.selectable import CTE
 
-from app.graphql.entity import Condition, Many, Rows
+from app.graphql.entity import Condition, Many, Rows, Search, TermSearch
 from app.graphql.filters import WhereCompiler, mentions
 from app.graphql.paging import CURSOR_SECRET, Key, beyond, cursor_sql, order_keys
 from app.graphql.scope import scope_below, scope_of
@@ -64,7 +64,7 @@ class Listing:
         self.is_numbered = bool(self.info & {*CURSORS, self.more})
         self.keys = self.keys_on(self.target.table)
         self.search: Searching | None = None
-        if self.page.search is not None and self.target.search is not None:
+        if self.page.search is not None and isinstance(self.target.search, Search):
             self.search = Searching(self, self.target.search, self.page.search)
 
     def write(self) -> None:
@@ -186,6 +186,8 @@ class Listing:
             if not joined:
                 conditions.append(self.declared.joins(rows, level.ids if parents is None else parents))
             conditions.append(scope_below(level.entity, key, self.target, rows, compiler.kind, compiler.entities))
+        if self.page.search is not None and isinstance(self.target.search, TermSearch):
+            conditions.append(self.sql.holds(rows.c[self.target.search.text], self.slots, self.page.search))
         if not mentions(self.page.where, self.target.hidden):
             conditions.append(self.target.is_shown(rows))
         if self.page.where is not None:

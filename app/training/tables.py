@@ -80,6 +80,7 @@ class TrainTask(Base):
     max_attempts: Mapped[int] = mapped_column(Integer)
     hourly_cost: Mapped[float | None] = mapped_column(Float)
     fingerprint: Mapped[str] = mapped_column(Text)
+    search_text: Mapped[str] = mapped_column(Text)
 
     # What people say about it
     tags: Mapped[list[str]] = mapped_column(TextList)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.annotation.checks import checked_json, invalid, raise_errors, shown, text_problem
+from app.annotation.search_text import search_text
+from app.db.types import json_text
 from app.errors import GradbookError
 from app.training.fingerprint import INPUTS, config, fingerprint
 from app.training.secrets import Path, redact
@@ -73,9 +75,16 @@ def whole(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**config(values), "tags": values.get("tags") or [], "maxAttempts": values.get("maxAttempts") or 1}
 
 
-def fingerprint_of(values: Mapping[str, Any]) -> str:
-    """The fingerprint of stored inputs."""
-    return fingerprint(as_shown(values))
+def derived(values: Mapping[str, Any]) -> dict[str, str]:
+    """The columns that follow from stored inputs: the fingerprint, and the terms to be found by."""
+    return {"fingerprint": fingerprint(as_shown(values)), "search_text": searchable(values)}
+
+
+def searchable(values: Mapping[str, Any]) -> str:
+    """The terms by which stored inputs are found, as `search_text` makes them."""
+    texts = [values[name] or "" for name in ("modelName", "modelPath", "trainDataDir", "metadataPath", "notes")]
+    texts += [values["command"] or "", values["launcher"] or "", *values["tags"]]
+    return search_text(0, [*texts, json_text(values["extraParams"] or {})])
 
 
 def as_shown(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from app.training.task_values import (
     COLUMNS,
     TaskValues,
     changed_tags,
-    fingerprint_of,
+    derived,
     redacted_value,
     stored_inputs,
     tag_problems,
@@ -100,7 +100,7 @@ def update_train_task(uow: UnitOfWork, change: UpdateTrainTask) -> WrittenTask:
     """
     checked = task_values(change.set.values, *change.set.path)
     moved = change.set.workspace_id is not None
-    tags = _tag_changes(change)
+    add, remove, redacted = _tag_changes(change)
     if not (checked.values or moved or change.add_tags or change.remove_tags):
         raise invalid("Nothing is to be changed: say what by set, addTags or removeTags.")
     values = checked.columns()
@@ -124,12 +124,12 @@ def update_train_task(uow: UnitOfWork, change: UpdateTrainTask) -> WrittenTask:
         raise _why_unchanged(uow, change, inputs)
     # What follows from the whole is known now that the row is ours.
     stored = stored_inputs(row._asdict())
-    found = changed_tags(stored["tags"], *tags)
+    found = changed_tags(stored["tags"], add, remove)
     uow.connection.execute(
-        update(TrainTask).where(TrainTask.id == row.id).values(tags=found, fingerprint=fingerprint_of(stored))
+        update(TrainTask).where(TrainTask.id == row.id).values(tags=found, **derived({**stored, "tags": found}))
     )
     publish_task(uow, row.id, row.workspace_id)
-    return WrittenTask(row.id, checked.redacted)
+    return WrittenTask(row.id, [*checked.redacted, *redacted])
 
 
 def delete_train_task(uow: UnitOfWork, task: TaskName) -> int:
@@ -197,7 +197,7 @@ def _insert(
             workspace_id=workspace_id,
             user_id=uow.viewer.id,
             **{COLUMNS[name]: value for name, value in values.items()},
-            fingerprint=fingerprint_of(values),
+            **derived(values),
             version=1,
             status=TaskStatus.PENDING,
             lost=False,
@@ -239,12 +239,11 @@ def _demand_snapshot(uow: UnitOfWork, checked: TaskValues, path: tuple[str, ...]
         raise GradbookError(Code.NOT_FOUND, message, (*path, "snapshotId"))
 
 
-def _tag_changes(change: UpdateTrainTask) -> tuple[list[str], list[str]]:
-    """The tags to add and to remove, as they are stored."""
+def _tag_changes(change: UpdateTrainTask) -> tuple[list[str], list[str], list[str]]:
+    """The tags to add and to remove, as they are stored, and where secrets were."""
     raise_errors([*tag_problems(change.add_tags, "addTags"), *tag_problems(change.remove_tags, "removeTags")])
-    add, _ = redacted_value(list(change.add_tags))
-    remove, _ = redacted_value(list(change.remove_tags))
-    return add, remove
+    given, redacted = redacted_value({"addTags": list(change.add_tags), "removeTags": list(change.remove_tags)})
+    return given["addTags"], given["removeTags"], redacted
 
 
 def _why_unchanged(uow: UnitOfWork, change: UpdateTrainTask, inputs: Sequence[str]) -> GradbookError:

@@ -3,14 +3,23 @@
 import datetime
 
 from app.accounts.types import User, Workspace
+from app.annotation.search_text import search_terms
 from app.annotation.types import Snapshot
-from app.graphql.entity import Node, Within, column, entity, many, one, own
+from app.graphql.entity import Node, TermSearch, Within, attached, column, entity, many, one, own
 from app.graphql.scalars import JSON
 from app.training import scope, sql, tables
+from app.training.config_json import load_configs
 from app.training.enums import TaskStatus, ValueState
 
+SEARCH = TermSearch(
+    text="search_text",
+    terms=search_terms,
+    description="Only those with all these words in their inputs, tags or notes; whole words count, without regard to"
+    " case and accents. Chinese, Japanese and Korean are searched by characters and their pairs.",
+)
 
-@entity("tsk", tables.TrainTask, own=scope.train_task, hidden="deletedAt")
+
+@entity("tsk", tables.TrainTask, own=scope.train_task, hidden="deletedAt", search=SEARCH)
 class TrainTask(Node):
     """One training run: what went into it, its state, what came out of it."""
 
@@ -35,6 +44,7 @@ class TrainTask(Node):
     hourly_cost: float | None = column("What an hour costs, in whatever currency the team counts in.")
     fingerprint: str = column("Of all inputs but output paths, tags and notes: equal inputs have equal ones.")
     tags: list[str] = column("Words to find it by.", order=False)
+    config: JSON | None = attached("All inputs as one object, in a fixed order; null of a purged task.", load_configs)
     notes: str | None = column("What people say about it.", order=False)
     version: int = column("Counts the changes of inputs, tags and notes; `ifVersion` refers to it.")
     status: TaskStatus = column("Where it stands.")
@@ -55,7 +65,9 @@ class TrainTask(Node):
     created_at: datetime.datetime = column("When it was entered.")
     updated_at: datetime.datetime = column("When its inputs, tags, notes or state last changed.")
     deleted_at: datetime.datetime | None = column("When it was deleted; it can be restored.")
-    create_user: User | None = one("User", "user_id", "Who entered it; null where the viewer does not see them.")
+    create_user: User | None = one(
+        "User", "user_id", "Who entered it; null where the viewer does not see them.", named="username"
+    )
     workspace: Workspace | None = one("Workspace", "workspace_id", "The workspace it belongs to.")
     cloned_from: "TrainTask | None" = one("TrainTask", "cloned_from_id", "The task that it was cloned from.")
     retry_of: "TrainTask | None" = one("TrainTask", "retry_of_id", "The failed task that it tries again.")
@@ -64,7 +76,7 @@ class TrainTask(Node):
     )
     snapshot: Snapshot | None = one("Snapshot", "snapshot_id", "The records that it is trained on.")
     metrics: list["Metric"] = many(
-        "Metric", "task_id", "What it reports, by name.", paged=False, order=("name",), filter=True
+        "Metric", "task_id", "What it reports, by name.", paged=False, order=("name",), filter=True, named="name"
     )
 
 

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("hourly_cost", Float()),
         sa.Column("fingerprint", Text(), nullable=False),
+        sa.Column("search_text", Text(), nullable=False),
         sa.Column("tags", TextList(), nullable=False),
         sa.Column("notes", Text()),
         sa.Column("version", sa.Integer(), nullable=False),

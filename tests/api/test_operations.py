@@ -23,9 +23,10 @@ ANNOTATION = [
 TRAINING = [
     "CreateTrainTask", "ImportTrainConfig", "StartTrainTask", "FinishTrainTask", "FailTrainTask", "UpdateTrainTask",
     "CancelTrainTask", "RetryTrainTask", "CloneTrainTask", "DeleteTrainTask", "PurgeTrainTask", "RestoreTrainTask",
+    "TrainTasks",
 ]  # fmt: skip
 STILL_TO_COME = [
-    "CreateSnapshot", "ReportProgress", "TrainTasks", "TrainTask", "Curves", "CompareTrainTasks", "TrainStatistics",
+    "CreateSnapshot", "ReportProgress", "TrainTask", "Curves", "CompareTrainTasks", "TrainStatistics",
     "RecommendParameters", "TrainProgress", "TrainTaskChanged",
 ]  # fmt: skip
 

@@ -32,8 +32,9 @@ WIDTH = 110
 MESSAGE_SECONDS = 20
 
 _BLOCK = re.compile(r"^```(graphql|json)(?: (\w+))?(?: ([\w.-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ID = re.compile(r"\b(rec|rsp|sug|dst|qst|fld|usr|wsp|key)_\d{6,}\b")
+_ID = re.compile(r"\b(rec|rsp|sug|dst|qst|fld|usr|wsp|key|tsk|mtr|snp)_\d{6,}\b")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _SECRET = re.compile(r"\bgb_[\w-]{43}")
 _PREFIX = re.compile(r"\bgb_[\w-]{2,12}$")
 _CURSORS = {"cursor", "startCursor", "endCursor", "after", "before"}
@@ -78,6 +79,7 @@ class Names:
         if key == "prefix":
             text = _PREFIX.sub("gb_…", text)
         text = _ID.sub(lambda found: self._name(found[0], found[1], found[1] + "_{}"), text)
+        text = _UUID.sub(lambda found: self._name(found[0], "uuid", "00000000-0000-4000-8000-{:012}"), text)
         return _INSTANT.sub(self._instant, text)
 
     def hide(self, value: Any) -> Any:

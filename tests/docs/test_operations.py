@@ -23,9 +23,9 @@ from tests.docs.page import PAGES, Names, blocks, run, written
 
 WRITE = bool(os.environ.get("GRADBOOK_WRITE_DOCS"))
 STILL_TO_COME = {
-    "CreateSnapshot",
-    *re.findall(r"^(?:query|mutation|subscription) (\w+)", (EXAMPLES / "training.graphql").read_text(), re.MULTILINE),
-}
+    "CreateSnapshot", "ReportProgress", "TrainTask", "Curves", "CompareTrainTasks", "TrainStatistics",
+    "RecommendParameters", "TrainProgress", "TrainTaskChanged",
+}  # fmt: skip
 
 
 @pytest.fixture
