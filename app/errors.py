@@ -22,6 +22,8 @@ class Code(Enum):
     DUPLICATE_ITEM = "An earlier item of the same request has the same key."
     CONFLICT = "The thing is in a state, or is used by others, so that this cannot be done to it."
     INVALID_TRANSITION = "The task is in a state from which it cannot get to the one asked for; the message names both."
+    SEQUENCE_CONFLICT = "The source has sent another report under this number: each report of a source has its own."
+    SEQUENCE_GAP = "Reports of the source before this one are missing; the message names the number that is expected."
     WORKSPACE_REQUIRED = "The viewer has several workspaces, or none: say which is meant by `workspaceId`."
     LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
     DATABASE_BUSY = "The database stayed locked by others; nothing was written, and the same request may be sent again."

@@ -17,7 +17,7 @@ from app.annotation.types import ENTITIES as ANNOTATION
 from app.graphql import schema
 from app.graphql.entity import Node
 from app.graphql.schema import Built, resolve_node, resolve_nodes, root
-from app.training.mutations import TrainingMutations
+from app.training.mutations import ReportMutations, TrainingMutations
 from app.training.queries import TrainingQueries
 from app.training.types import ENTITIES as TRAINING
 
@@ -42,7 +42,9 @@ def build_schema(secret: str) -> Built:
     """The whole schema with its read engine. `secret` signs the cursors of lists."""
     return schema.build(
         query=_merged("Query", "What can be read.", NodeQueries, AccountQueries, AnnotationQueries, TrainingQueries),
-        mutation=_merged("Mutation", "What can be done.", AccountMutations, AnnotationMutations, TrainingMutations),
+        mutation=_merged(
+            "Mutation", "What can be done.", AccountMutations, AnnotationMutations, TrainingMutations, ReportMutations
+        ),
         subscription=_merged("Subscription", "What can be watched.", AnnotationSubscriptions),
         entities=[*ACCOUNTS, *ANNOTATION, *TRAINING],
         secret=secret,

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
         15, gt=0, le=1440, description="How long `nextRecords` keeps a record for the annotator who was given it."
     )
 
+    late_report_days: float = Field(
+        7, gt=0, le=366, description="Reports of a training task are taken for so many days after its end."
+    )
+
     session_days: float = Field(14, gt=0, le=366, description="A sign-in by password ends after so many days.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         (), description="Other web origins that may use the API from a browser: https://ui.example.com,https://…"

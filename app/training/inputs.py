@@ -1,16 +1,20 @@
 """GraphQL inputs of training, and what they mean to the domain."""
 
 import dataclasses
-from typing import Any
+import datetime
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 
 from app.graphql.entity import camel
-from app.graphql.scalars import JSON, decode_id
+from app.graphql.scalars import JSON, Steps, Times, Values, decode_id
 from app.training.enums import ConfigFormat
 from app.training.lifecycle import StartTrainTask
 from app.training.task_names import TaskName, task_name
 from app.training.tasks import GivenInputs, UpdateTrainTask
+
+if TYPE_CHECKING:
+    from app.training.report_content import Report
 
 UNSET = strawberry.UNSET
 
@@ -214,3 +218,44 @@ def _given(input: Any, *path: str) -> GivenInputs:
         values["snapshotId"] = decode_id("snp", values["snapshotId"], "snapshot", (*path, "snapshotId"))
     workspace_id = None if workspace is None else decode_id("wsp", workspace, "workspace", (*path, "workspaceId"))
     return GivenInputs(values, workspace_id, path)
+
+
+@strawberry.input(description="Points of one metric, as parallel lists.")
+class SeriesInput:
+    """One metric's part of a report."""
+
+    metric: str = strawberry.field(description="Its name; a report has one series for a metric.")
+    steps: Steps = strawberry.field(description="The points' steps. They may repeat and go back.")
+    values: Values = strawberry.field(description="The points' values.")
+    times: Times | None = strawberry.field(
+        description="When they were measured; without it, when the report arrives.", default=None
+    )
+
+
+@strawberry.input(description="What a training process tells of its progress. Without series it says that it runs.")
+class ReportProgressInput:
+    """Input of reportProgress."""
+
+    id: strawberry.ID = strawberry.field(description="The task's id or UUID.")
+    source: str = strawberry.field(
+        description="Which of the task's reporting processes sends this; each numbers its reports.", default=""
+    )
+    sequence: int = strawberry.field(
+        description="The report's number: 0 for the source's first, then one more each. The same report may be sent"
+        " again under the same number, and is stored once."
+    )
+    step: int | None = strawberry.field(description="The step that the training is at.", default=None)
+    epoch: float | None = strawberry.field(description="The epoch that the training is in.", default=None)
+    series: list[SeriesInput] = strawberry.field(
+        description="New points, at most 10,000 altogether.", default_factory=list
+    )
+
+    def to_domain(self, now: datetime.datetime) -> "Report":
+        """The report, checked; its points are of the given time where they do not say theirs."""
+        from app.training.report_content import ReportInput, check_report  # noqa: PLC0415 - numpy comes later
+
+        series = [
+            {"metric": one.metric, "steps": one.steps, "values": one.values, "times": one.times} for one in self.series
+        ]
+        given = ReportInput(task_name(self.id, "id"), self.sequence, self.source, self.step, self.epoch, series)
+        return check_report(given, int(now.timestamp() * 1000))

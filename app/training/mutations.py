@@ -1,6 +1,7 @@
 """Mutations of training."""
 
 import asyncio
+import datetime
 from typing import Any
 
 import strawberry
@@ -21,6 +22,7 @@ from app.training.inputs import (
     FinishTrainTaskInput,
     ImportTrainConfigInput,
     PurgeTrainTaskInput,
+    ReportProgressInput,
     RestoreTrainTaskInput,
     RetryTrainTaskInput,
     StartTrainTaskInput,
@@ -234,3 +236,41 @@ def _payload(task_id: int) -> TrainTaskPayload:
 
 def _redacted(written: tasks.WrittenTask | lifecycle.Moved) -> RedactedTrainTaskPayload:
     return RedactedTrainTaskPayload(task=ref("TrainTask", written.id), redacted=written.redacted)
+
+
+@strawberry.type(description="What became of a report.")
+class ReportProgressPayload(Payload):
+    """Answer of reportProgress."""
+
+    accepted: int = strawberry.field(description="How many points are new; 0 for a report sent again.", default=0)
+    next_sequence: int | None = strawberry.field(
+        description="The number that the source's next report bears; null where there are errors.", default=None
+    )
+    stop_requested: bool = strawberry.field(
+        description="Whether somebody asked the task to stop; the process should then end it.", default=False
+    )
+
+
+@strawberry.type
+class ReportMutations:
+    """Root fields of reports."""
+
+    @strawberry.mutation(
+        description="Report points of metrics, and where the training stands. A report is stored whole or not at all,"
+        " and once however often it is sent."
+    )
+    async def report_progress(self, info: Info, input: ReportProgressInput) -> ReportProgressPayload:
+        """See app.training.reports.report_progress."""
+        from app.training import reports  # noqa: PLC0415 - numpy comes with the first report
+
+        required_viewer(info.context)
+        late = datetime.timedelta(days=info.context.services.settings.late_report_days)
+        try:
+            report = input.to_domain(datetime.datetime.now(datetime.UTC))
+        except GradbookError as error:
+            return ReportProgressPayload(errors=user_errors(errors_of(error)))
+
+        def work(uow: UnitOfWork) -> ReportProgressPayload:
+            return ReportProgressPayload(**reports.report_progress(uow, report, late)._asdict())
+
+        return await mutate(info, ReportProgressPayload, work)

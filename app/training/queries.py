@@ -11,9 +11,10 @@ from app.graphql.engine import Engine, required_viewer
 from app.graphql.entity import Connection
 from app.graphql.schema import root, root_many
 from app.graphql.selection import Info
+from app.training.curve_fields import resolve_curves
 from app.training.tables import TrainTask as TrainTaskRow
 from app.training.task_names import TaskName, task_name
-from app.training.types import TrainTask
+from app.training.types import GRID, Curve, TrainTask
 
 _BY_UUID = Statement(select(TrainTaskRow.id).where(TrainTaskRow.task_uuid == bindparam("uuid", type_=Text)))
 
@@ -43,3 +44,11 @@ class TrainingQueries:
         ("id", strawberry.ID, "The task's id, `tsk_…`, or its UUID."),
     )
     train_tasks: Connection[TrainTask] = root_many("TrainTask", "The training tasks that the viewer sees.")
+    curves: list[Curve] = root(
+        "Curves of several tasks and metrics on one grid of steps, by task and metric in the order asked for. What a"
+        " task does not report, or the viewer does not see, is left out.",
+        resolve_curves,
+        ("tasks", list[strawberry.ID], "Ids or UUIDs of tasks."),
+        ("metrics", list[str], "Names of metrics."),
+        *GRID,
+    )

@@ -1,14 +1,18 @@
 """GraphQL types of training."""
 
 import datetime
+from typing import Optional
+
+import strawberry
 
 from app.accounts.types import User, Workspace
 from app.annotation.search_text import search_terms
 from app.annotation.types import Snapshot
 from app.graphql.entity import Node, TermSearch, Within, attached, column, entity, many, one, own
-from app.graphql.scalars import JSON
+from app.graphql.scalars import JSON, Counts, Steps, Times, Values
 from app.training import scope, sql, tables
 from app.training.config_json import load_configs
+from app.training.curve_fields import attach_curves
 from app.training.enums import TaskStatus, ValueState
 
 SEARCH = TermSearch(
@@ -17,6 +21,36 @@ SEARCH = TermSearch(
     description="Only those with all these words in their inputs, tags or notes; whole words count, without regard to"
     " case and accents. Chinese, Japanese and Korean are searched by characters and their pairs.",
 )
+
+GRID = (
+    ("maxPoints", int, "At most so many points or buckets a curve, 2 to 10,000."),
+    ("fromStep", int | None, "The first step; without it, the first there is."),
+    ("toStep", int | None, "The last step; without it, the last there is."),
+)
+"""Arguments of the fields that show curves."""
+
+
+@strawberry.type(
+    description="One metric of one task over its steps, as parallel columns by ascending step. All curves of a request"
+    " share one grid. If each has at most `maxPoints` points in the range, these are the points themselves; otherwise"
+    " they are buckets of some power of two of steps each."
+)
+class Curve:
+    """A series of a chart."""
+
+    task: Optional["TrainTask"] = strawberry.field(description="The task.")
+    metric: str = strawberry.field(description="The metric's name.")
+    points: int = strawberry.field(description="How many points there are in the range.")
+    steps: Steps = strawberry.field(description="The step of each point, or the first step of each bucket.")
+    values: Values = strawberry.field(description="The value of each point, or of each bucket's last to arrive.")
+    minimums: Values = strawberry.field(
+        description="The least finite value of each bucket; where it has none, what `values` says."
+    )
+    maximums: Values = strawberry.field(
+        description="The greatest finite value of each bucket; where it has none, what `values` says."
+    )
+    times: Times = strawberry.field(description="When each of `values` was measured.")
+    non_finite: Counts = strawberry.field(description="How many values of each bucket are no finite number.")
 
 
 @entity("tsk", tables.TrainTask, own=scope.train_task, hidden="deletedAt", search=SEARCH)
@@ -77,6 +111,12 @@ class TrainTask(Node):
     snapshot: Snapshot | None = one("Snapshot", "snapshot_id", "The records that it is trained on.")
     metrics: list["Metric"] = many(
         "Metric", "task_id", "What it reports, by name.", paged=False, order=("name",), filter=True, named="name"
+    )
+    curves: list[Curve] = attached(
+        "Curves of its metrics, in the order asked for; those that it does not report are left out.",
+        attach_curves,
+        ("metrics", list[str], "Names of metrics."),
+        *GRID,
     )
 
 

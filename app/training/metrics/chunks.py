@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.training.metrics.columns import (
     DamagedColumnError,
     decode_floats,
@@ -23,7 +25,10 @@ from app.training.metrics.pyramid import encode_pyramid
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A row: what finds it, and its encoded columns. `pyramid` is None for a small chunk."""
+    """A row: what finds it, and its encoded columns.
+
+    `pyramid` is None for a small chunk. So is `arrivals` where all points came with one report, the `first_arrival`.
+    """
 
     count: int
     min_step: int
@@ -33,19 +38,23 @@ class Chunk:
     steps: bytes
     values: bytes
     times: bytes
-    arrivals: bytes
+    arrivals: bytes | None
     pyramid: bytes | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all encoded columns together."""
-        columns = (self.steps, self.values, self.times, self.arrivals, self.pyramid or b"")
+        columns = (self.steps, self.values, self.times, self.arrivals or b"", self.pyramid or b"")
         return sum(map(len, columns))
 
     def points(self) -> Points:
         """The points, in order of arrival. Raises DamagedColumnError when they are not those that the row describes."""
         steps = decode_ints(self.steps, self.count)
-        arrivals = decode_ints(self.arrivals, self.count)
+        arrivals = (
+            np.full(self.count, self.first_arrival, np.int64)
+            if self.arrivals is None
+            else decode_ints(self.arrivals, self.count)
+        )
         found = int(steps.min()), int(steps.max()), int(arrivals[0]), int(arrivals[-1])
         if found != (self.min_step, self.max_step, self.first_arrival, self.last_arrival):
             raise DamagedColumnError(
@@ -68,7 +77,7 @@ def encode_chunk(points: Points, *, compacted: bool) -> Chunk:
         steps=encode_ints(points.steps),
         values=encode_floats(points.values),
         times=encode_ints(points.times),
-        arrivals=encode_ints(points.arrivals),
+        arrivals=encode_ints(points.arrivals) if points.arrivals[-1] != points.arrivals[0] else None,
         pyramid=encode_pyramid(points) if compacted else None,
     )
 

@@ -1,7 +1,8 @@
 """Columns as JSON lists, in and out.
 
-A value is a number or "NaN", "Infinity", "-Infinity", which JSON's numbers cannot say; a step is a whole number of
-64 bits; a time is in milliseconds since 1970. Whole lists are checked at once, and only a wrong one item by item.
+A value is a number or "NaN", "Infinity", "-Infinity", which JSON's numbers cannot say; a step is a whole number up to
+2^53 - 1, which every reader of JSON keeps; a time is in milliseconds since 1970. Whole lists are checked at once, and
+only a wrong one item by item.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def parse_values(items: Any) -> Floats:
 
 
 def parse_steps(items: Any) -> Ints:
-    """Whole numbers of 64 bits."""
-    return _whole_numbers(items, "step", -(2**63), 2**63 - 1, "whole numbers from -2^63 to 2^63 - 1")
+    """Whole numbers that a double holds exactly."""
+    return _whole_numbers(items, "step", 1 - _EXACT, _EXACT - 1, "whole numbers from 1 - 2^53 to 2^53 - 1")
 
 
 def parse_times(items: Any) -> Ints:
