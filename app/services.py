@@ -15,6 +15,7 @@ from app.db.secrets import CURSORS, ensure_secret
 from app.live import Bus, open_bus
 from app.live.access import AccessWatch, Grant
 from app.settings import Settings
+from app.training.compactor import compacting
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             watch = AccessWatch(bus, valid)
             await watch.start()
             try:
-                yield Services(settings, database, bus, watch, secret)
+                async with compacting(database, settings.compact_seconds):
+                    yield Services(settings, database, bus, watch, secret)
             finally:
                 await watch.close()

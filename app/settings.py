@@ -115,6 +115,10 @@ class Settings(BaseSettings):
         7, gt=0, le=366, description="Reports of a training task are taken for so many days after its end."
     )
 
+    compact_seconds: float = Field(
+        5, gt=0, le=3600, description="How often points of training tasks that wait to be compacted are looked for."
+    )
+
     session_days: float = Field(14, gt=0, le=366, description="A sign-in by password ends after so many days.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         (), description="Other web origins that may use the API from a browser: https://ui.example.com,https://…"

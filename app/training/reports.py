@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, false, func, select, update
 
-from app.annotation.sql import JOIN, POSTGRESQL, SQLITE, rows, rows_json, statement
+from app.annotation.sql import POSTGRESQL, SQLITE, rows, rows_json, statement
 from app.db.changes import change_number
 from app.db.statement import Statement
 from app.db.types import Float, Instant, Snowflake, Text
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 from app.training import scope
+from app.training.chunk_rows import insert_chunks
 from app.training.report_content import NewPoints, Report
 from app.training.sources import take_turn
 from app.training.tables import TrainTask
@@ -85,21 +87,13 @@ def _store(uow: UnitOfWork, task: _Locked, series: Sequence[NewPoints]) -> None:
     """The points of all metrics and what they come to: two statements."""
     if not series:
         return
-    ids = iter(uow.new_ids(2 * len(series)))
-    items, columns = [], []
-    offset = 1
-    for one in series:
-        sizes = [len(column) for column in (one.chunk.steps, one.chunk.values, one.chunk.times)]
-        columns += [one.chunk.steps, one.chunk.values, one.chunk.times]
-        item = {"metric_id": next(ids), "chunk_id": next(ids), **_numbers(one), "steps_at": offset}
-        item |= {"values_at": offset + sizes[0], "times_at": offset + sizes[0] + sizes[1]}
-        items.append(item | dict(zip(("steps_size", "values_size", "times_size"), sizes, strict=True)))
-        offset += sum(sizes)
-    given = {"rows": rows_json(items), "task_id": task.id}
-    name = uow.dialect_name
-    uow.fetch(*_upsert_metrics(name).on(uow.dialect, **given))
-    data = b"".join(columns)
-    uow.fetch(*_insert_chunks(name).on(uow.dialect, arrival=task.arrival, data=data, **given))
+    ids = uow.new_ids(len(series))
+    items = rows_json([{"id": number, **_numbers(one)} for number, one in zip(ids, series, strict=True)])
+    upsert = _upsert_metrics(uow.dialect_name)
+    metrics = dict(uow.fetch(*upsert.on(uow.dialect, rows=items, task_id=task.id)))
+    at = task.arrival
+    arrived = (replace(one.chunk, first_arrival=at, last_arrival=at) for one in series)
+    insert_chunks(uow, task.id, ((metrics[one.metric], chunk) for one, chunk in zip(series, arrived, strict=True)))
 
 
 def _numbers(one: NewPoints) -> dict[str, Any]:
@@ -120,10 +114,9 @@ def _numbers(one: NewPoints) -> dict[str, Any]:
     }
 
 
-# Columns of the parameter `rows`; those of the points stand one after the other in the parameter `data`.
+# Columns of the parameter `rows`.
 _COLUMNS = {
-    "metric_id": "bigint",
-    "chunk_id": "bigint",
+    "id": "bigint",
     "name": "text",
     "points": "bigint",
     "non_finite": "bigint",
@@ -136,16 +129,9 @@ _COLUMNS = {
     "max_step": "bigint",
     "lowest_step": "bigint",
     "highest_step": "bigint",
-    "steps_at": "integer",
-    "steps_size": "integer",
-    "values_at": "integer",
-    "values_size": "integer",
-    "times_at": "integer",
-    "times_size": "integer",
 }
 _LEAST = {POSTGRESQL: "least", SQLITE: "min"}
 _GREATEST = {POSTGRESQL: "greatest", SQLITE: "max"}
-_DATA = {POSTGRESQL: "CAST(:data AS bytea)", SQLITE: ":data"}
 
 
 @cache
@@ -183,7 +169,7 @@ def _upsert_metrics(name: str) -> Statement:
     return statement(f"""
         INSERT INTO metric (id, task_id, name, points, non_finite_count, last, last_state, last_step,
             min, min_step, max, max_step, lowest_step, highest_step)
-        SELECT metric_id, :task_id, name, points, non_finite, last, last_state, last_step,
+        SELECT id, :task_id, name, points, non_finite, last, last_state, last_step,
             min, min_step, max, max_step, lowest_step, highest_step
         FROM {rows(name, _COLUMNS)} WHERE true
         ON CONFLICT (task_id, name) DO UPDATE SET
@@ -196,17 +182,5 @@ def _upsert_metrics(name: str) -> Statement:
             max = CASE WHEN {higher} THEN excluded.max ELSE metric.max END,
             max_step = CASE WHEN {higher} THEN excluded.max_step ELSE metric.max_step END,
             lowest_step = {_LEAST[name]}(metric.lowest_step, excluded.lowest_step),
-            highest_step = {_GREATEST[name]}(metric.highest_step, excluded.highest_step)""")
-
-
-@cache
-def _insert_chunks(name: str) -> Statement:
-    def part(column: str) -> str:
-        return f"substr({_DATA[name]}, rows.{column}_at, rows.{column}_size)"
-
-    return statement(f"""
-        INSERT INTO metric_chunk (id, task_id, metric_id, first_arrival, last_arrival, lowest_step, highest_step,
-            points, compacted, steps, "values", times)
-        SELECT rows.chunk_id, :task_id, metric.id, CAST(:arrival AS bigint), CAST(:arrival AS bigint),
-            rows.lowest_step, rows.highest_step, rows.points, false, {part("steps")}, {part("values")}, {part("times")}
-        FROM {rows(name, _COLUMNS)} {JOIN[name]} metric ON metric.task_id = :task_id AND metric.name = rows.name""")
+            highest_step = {_GREATEST[name]}(metric.highest_step, excluded.highest_step)
+        RETURNING name, id""")

@@ -10,7 +10,7 @@ import datetime
 import enum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text, TextList
@@ -165,6 +165,15 @@ class MetricChunk(Base):
     __table_args__ = (
         UniqueConstraint("metric_id", "first_arrival"),
         Index("ix_metric_chunk_task_id_last_arrival", "task_id", "last_arrival"),
+        # Those that wait for compaction, of all tasks.
+        Index(
+            "ix_metric_chunk_small",
+            "task_id",
+            "metric_id",
+            "points",
+            sqlite_where=text("NOT compacted"),
+            postgresql_where=text("NOT compacted"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Snowflake, primary_key=True)

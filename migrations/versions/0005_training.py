@@ -156,6 +156,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("metric_id", "first_arrival", name="uq_metric_chunk_metric_id_first_arrival"),
     )
     op.create_index("ix_metric_chunk_task_id_last_arrival", "metric_chunk", ["task_id", "last_arrival"])
+    op.create_index(
+        "ix_metric_chunk_small",
+        "metric_chunk",
+        ["task_id", "metric_id", "points"],
+        sqlite_where=sa.text("NOT compacted"),
+        postgresql_where=sa.text("NOT compacted"),
+    )
 
 
 def downgrade() -> None:
