@@ -88,7 +88,7 @@ async def test_what_waits_of_an_ended_task_is_compacted(run: Run) -> None:
 async def test_a_transaction_has_a_bound_of_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compactor, "_POINTS", 6_000)
     compactor._waiting.cache_clear()
-    await fill(run, 20, 500)
+    await fill(run, 30, 500)
     before = exact(await run.points())
     assert await compact_waiting(run.database, set()) >= 2
     compactor._waiting.cache_clear()
