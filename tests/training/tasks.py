@@ -78,6 +78,14 @@ class Run:
         workspace, user, task = await database.transact(new, viewer=OPERATOR)
         return cls(database, task, Viewer(user, "ann", Role.ANNOTATOR), workspace)
 
+    async def make_another(self) -> Viewer:
+        """Another annotator of the workspace, who does not see the task."""
+
+        def new(uow: UnitOfWork) -> int:
+            return create_user(uow, NewUser("ben", Role.ANNOTATOR, workspace_ids=(self.workspace,)))
+
+        return Viewer(await self.database.transact(new, viewer=OPERATOR), "ben", Role.ANNOTATOR)
+
     async def report(self, sequence: int, *parts: Series, now: int = NOW, **given: Any) -> Reported:
         """Send a report of the source "" or another."""
         report = check_report(ReportInput(given.pop("task", self.task), sequence, series=parts, **given), now)
