@@ -144,6 +144,7 @@ assert SCHEMA.query_type is not None
 ROOT_FIELDS = SCHEMA.query_type.fields
 OF_STRANGERS = {"viewer"}
 ARGUMENTS = {"node": '(id: "wsp_1")', "nodes": '(ids: ["wsp_1"])', "dataset": '(id: "dst_1")', "user": '(id: "usr_1")'}
+ARGUMENTS |= {"curves": '(tasks: ["tsk_1"], metrics: ["loss"], maxPoints: 2)'}
 ARGUMENTS |= {"workspace": '(id: "wsp_1")', "record": '(id: "rec_1")', "trainTask": '(id: "tsk_1")'}
 
 
@@ -274,6 +275,12 @@ MUTATIONS: dict[str, tuple[Inputs, list[str]]] = {
     "CloneTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
     "DeleteTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
     "RestoreTrainTask": (_bens_task, [NOT_FOUND, NOT_FOUND, OK, OK]),
+    "ReportProgress": (
+        lambda book, who: {
+            **_bens_task(book, who), "sequence": 0, "series": [{"metric": "loss", "steps": [1], "values": [0.5]}]
+        },
+        [NOT_FOUND, NOT_FOUND, OK, OK],
+    ),
     "PurgeTrainTask": (
         lambda book, who: {"id": book.ids[{"ann": "task_of_ann", "owner": "task_of_admin"}.get(who, "task_of_ben")]},
         [FORBIDDEN, NOT_FOUND, OK, OK],

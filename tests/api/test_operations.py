@@ -24,9 +24,10 @@ TRAINING = [
     "CreateTrainTask", "ImportTrainConfig", "StartTrainTask", "FinishTrainTask", "FailTrainTask", "UpdateTrainTask",
     "CancelTrainTask", "RetryTrainTask", "CloneTrainTask", "DeleteTrainTask", "PurgeTrainTask", "RestoreTrainTask",
     "TrainTasks",
+    "ReportProgress", "Curves",
 ]  # fmt: skip
 STILL_TO_COME = [
-    "CreateSnapshot", "ReportProgress", "TrainTask", "Curves", "CompareTrainTasks", "TrainStatistics",
+    "CreateSnapshot", "TrainTask", "CompareTrainTasks", "TrainStatistics",
     "RecommendParameters", "TrainProgress", "TrainTaskChanged",
 ]  # fmt: skip
 

@@ -40,6 +40,7 @@ def insert_task(uow: UnitOfWork, user_id: int, workspace_id: int, **columns: Any
         "fingerprint": "f",
         "tags": [],
         "version": 1,
+        "search_text": "",
         "status": TaskStatus.RUNNING,
         "lost": False,
         "stop_requested": False,
