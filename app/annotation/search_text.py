@@ -40,7 +40,8 @@ _UNSPACED = (
 # What says nothing about which word it is: accents, soft hyphens, joiners, choices of a glyph, the Arabic tatweel.
 _SILENT = re.compile("[\u0300-\u036f\u00ad\u034f\u0640\u200c-\u200f\u2060\u20d0-\u20ff\ufe00-\ufe0f\ufeff]+")
 _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
-_ASCII_WORD = re.compile("[a-z0-9]+")
+# Each byte of ASCII as it counts in a word, or a blank.
+_ASCII = bytes(byte if chr(byte).isalnum() else 0x20 for byte in bytes(range(128)).lower()).ljust(256)
 
 
 def search_text(dataset_id: int, texts: Iterable[str]) -> str:
@@ -52,12 +53,14 @@ def search_text(dataset_id: int, texts: Iterable[str]) -> str:
     terms: dict[str, None] = {}
     left = MAX_TEXT
     for text in texts:
-        terms |= dict.fromkeys(_terms(text[:left]))
+        terms |= _terms(text[:left])
         left -= len(text)
         if left <= 0:
             break
-    kept = _cut(list(terms)[:MAX_TERMS])
-    return " ".join([f"@{dataset_id}", *sorted(kept)])
+    stored = " ".join([f"@{dataset_id}", *sorted(terms)])
+    if len(terms) <= MAX_TERMS and len(stored) * 4 <= MAX_TERMS_SIZE:
+        return stored
+    return " ".join([f"@{dataset_id}", *sorted(_cut(list(terms)[:MAX_TERMS]))])
 
 
 def searchable_texts(fields: Fields, values: Mapping[str, Any]) -> list[str]:
@@ -83,7 +86,7 @@ def search_terms(text: str) -> tuple[str, ...] | None:
         return None
     if len(text) > MAX_SEARCH:
         raise _invalid(f"A search text may have {MAX_SEARCH:,} characters; this one has {len(text):,}: leave some out.")
-    terms = tuple(sorted(set(_terms(text, asked=True))))
+    terms = tuple(sorted(_terms(text, asked=True)))
     if not terms:
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         raise _invalid(f"{shown!r} has no word to search for: give at least one letter, digit or emoji.")
@@ -95,11 +98,12 @@ def search_terms(text: str) -> tuple[str, ...] | None:
     return terms
 
 
-def _terms(text: str, *, asked: bool = False) -> Iterator[str]:
-    """The terms of a text; `asked` of a search text, where pairs stand for their characters. Some come repeatedly."""
-    if text.isascii():
-        yield from _ascii_terms(text)
-        return
+def _terms(text: str, *, asked: bool = False) -> dict[str, None]:
+    """The terms of a text, each once; `asked` of a search text, where pairs stand for their characters."""
+    return _ascii_terms(text) if text.isascii() else dict.fromkeys(_folded_terms(text, asked=asked))
+
+
+def _folded_terms(text: str, *, asked: bool) -> Iterator[str]:
     folded = _folded(text)
     odd = sorted(character for character in set(folded) if not character.isalnum())
     marks = "".join(character for character in odd if unicodedata.category(character)[0] == "M")
@@ -114,17 +118,19 @@ def _terms(text: str, *, asked: bool = False) -> Iterator[str]:
         yield from map(add, run, run[1:])
 
 
-def _ascii_terms(text: str) -> Iterable[str]:
-    words: list[str] = _ASCII_WORD.findall(text.lower())
-    return words if len(text) <= MAX_WORD else [word[:MAX_WORD] for word in words]
+def _ascii_terms(text: str) -> dict[str, None]:
+    words = dict.fromkeys(text.encode().translate(_ASCII).decode().split())
+    if len(text) > MAX_WORD and max(map(len, words), default=0) > MAX_WORD:
+        return dict.fromkeys(word[:MAX_WORD] for word in words)
+    return words
 
 
 def _cut(terms: list[str]) -> list[str]:
     """The first terms that fit."""
-    joined = " ".join(terms)
-    if len(joined) * 4 <= MAX_TERMS_SIZE or len(joined.encode()) <= MAX_TERMS_SIZE:
+    joined = " ".join(terms).encode()
+    if len(joined) <= MAX_TERMS_SIZE:
         return terms
-    return joined.encode()[:MAX_TERMS_SIZE].decode(errors="ignore").split(" ")[:-1]
+    return joined[:MAX_TERMS_SIZE].decode(errors="ignore").split(" ")[:-1]
 
 
 def _folded(text: str) -> str:
