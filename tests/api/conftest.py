@@ -75,7 +75,7 @@ class Book:
 @pytest.fixture
 async def empty_book(database_url: str) -> AsyncIterator[Book]:
     """A server over an empty database, and its first owner."""
-    async with open_services(settings.load(database_url=database_url)) as services:
+    async with open_services(settings.load(database_url=database_url, compact_seconds=3600)) as services:
         built = build_schema(services.cursor_secret)
         book = Book(services, Operations(built, services.database, services))
 

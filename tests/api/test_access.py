@@ -56,6 +56,7 @@ SEEN_BY: dict[str, set[str]] = {
 
 
 PLUMBING = ("nodes", "edges", "node", "pageInfo")
+WITH_ARGUMENTS = {"curves": 'curves(metrics: ["loss"], maxPoints: 2)'}
 
 
 def _everything(type_: GraphQLObjectType, depth: int) -> str:
@@ -66,7 +67,9 @@ def _everything(type_: GraphQLObjectType, depth: int) -> str:
         if is_leaf_type(below):
             parts.append(name)
         elif isinstance(below, GraphQLObjectType) and (depth or name in PLUMBING):
-            parts.append(f"{name} {_everything(below, depth if name in PLUMBING else depth - 1)}")
+            parts.append(
+                f"{WITH_ARGUMENTS.get(name, name)} {_everything(below, depth if name in PLUMBING else depth - 1)}"
+            )
     return "{ " + " ".join(parts) + " }"
 
 
