@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from app.annotation.datasets import CreateDatasetInput, FieldInput, create_dataset
 from app.annotation.record_items import RecordInput
 from app.annotation.records import OnConflict
 from app.annotation.search_index import Unsearchable, unsearchable
+from app.annotation.tables import FieldType
+from app.db import UnitOfWork
 from app.graphql.schema import Built
 from app.schema import build_schema
-from tests.annotation.book import Book
+from tests.annotation.book import QUESTIONS, Book
 from tests.graphql.asking import SECRET, Asker
 
 QUERY = """
@@ -197,11 +201,76 @@ async def test_nobody_finds_what_they_do_not_see(book: Book, search: Searcher) -
     assert await search.page("passage", "stranger") is None
 
 
-async def test_verify_notices_what_searches_would_not_find(book: Book) -> None:
-    ids = await book.add(3)
-    await book.rows("DELETE FROM record_search WHERE record_id = :id RETURNING record_id", id=ids[0])
-    await book.rows("UPDATE record_search SET search_text = 'else' WHERE record_id = :id RETURNING 1", id=ids[1])
-    assert [(one.record_id, one.reason) for one in await wrong(book)] == [
-        (ids[0], "has no search text"),
-        (ids[1], "has a search text that is not what it says"),
+async def test_what_chats_say_is_searched_and_what_is_no_text_is_not(book: Book, search: Searcher) -> None:
+    fields = [
+        FieldInput("chat", FieldType.CHAT),
+        FieldInput("raw", FieldType.CUSTOM, required=False),
+        FieldInput("note", required=False),
     ]
+    chats = replace(book, dataset=await book.act("admin", make_dataset, book.workspace, fields))
+    messages = [{"role": "user", "content": "Who wrote it?"}, {"role": "assistant", "content": "紫式部 did"}]
+    await chats.add([RecordInput({"chat": messages, "raw": {"hidden": "secret"}, "note": "tale"}, "genji")])
+    await chats.add([RecordInput({"chat": [{"role": "user", "content": "?!"}]}, "empty")])
+    search.book = chats
+    expected = {
+        "wrote 紫式部 tale": ["genji"],
+        "DID": ["genji"],
+        "user": [],
+        "assistant": [],
+        "secret": [],
+        "hidden": [],
+    }
+    assert {text: await search(text) for text in expected} == expected
+    assert await wrong(chats) == []
+
+
+@pytest.mark.parametrize("word", ["other ", "別字", "é"])
+async def test_of_a_very_long_record_the_beginning_is_found(book: Book, search: Searcher, word: str) -> None:
+    fields = [FieldInput("text"), FieldInput("note")]
+    search.book = book = replace(book, dataset=await book.act("admin", make_dataset, book.workspace, fields))
+    many_words = (
+        " ".join(f"{word}{number % 20_000}" for number in range(900_000)).encode()[:4_900_000].decode(errors="ignore")
+    )
+    await book.add([RecordInput({"text": f"begin {many_words}", "note": "end " * 1_250_000}, "long")])
+    assert (await search("begin"), await search(f"{word}7"), await search("end")) == (["long"], ["long"], [])
+    assert await wrong(book) == []
+
+
+async def test_each_dataset_finds_its_own_records(book: Book, search: Searcher) -> None:
+    books = [book]
+    for _ in range(3):
+        fields = [FieldInput("text")]
+        books.append(replace(book, dataset=await book.act("admin", make_dataset, book.workspace, fields, len(books))))
+    for number, one in enumerate(books):
+        await one.add([RecordInput({"text": f"shared own{number}"}, f"d{number}r{n}") for n in range(number)])
+    for number, one in enumerate(books):
+        search.book = one
+        expected = [f"d{number}r{n}" for n in range(number)]
+        assert await search("shared") == await search(f"own{number}") == expected
+        assert await search("own3") == (expected if number == 3 else [])
+    query = """{ datasets(orderBy: {field: ID, direction: ASC}) { nodes {
+        records(search: "shared", first: 1) { totalCount nodes { externalId } } } } }"""
+    found = (await search.asker.data(book.users["ada"], query))["datasets"]["nodes"]
+    firsts = [[node["externalId"] for node in one["records"]["nodes"]] for one in found]
+    assert [one["records"]["totalCount"] for one in found] == [0, 1, 2, 3]
+    assert firsts == [[], ["d1r0"], ["d2r0"], ["d3r0"]]
+
+
+async def test_an_annotator_finds_nothing_of_other_workspaces(book: Book, search: Searcher) -> None:
+    await book.add(1)
+    fields = [FieldInput("text")]
+    there = replace(book, dataset=await book.act("owner", make_dataset, book.elsewhere, fields))
+    await there.add([RecordInput({"text": "passage of others"}, "theirs")])
+    query = '{ datasets { nodes { records(search: "passage") { totalCount nodes { externalId } } } } }'
+
+    async def seen(who: str) -> set[str]:
+        found = (await search.asker.data(book.users[who], query))["datasets"]["nodes"]
+        assert all(one["records"]["totalCount"] == len(one["records"]["nodes"]) for one in found)
+        return {node["externalId"] for one in found for node in one["records"]["nodes"]}
+
+    assert await search.page("passage", "ada", dataset=there.dataset) is None
+    assert [await seen(who) for who in ("ada", "stranger", "owner")] == [{"p0"}, {"theirs"}, {"p0", "theirs"}]
+
+
+def make_dataset(uow: UnitOfWork, workspace: int, fields: list[FieldInput], number: int = 0) -> int:
+    return create_dataset(uow, CreateDatasetInput(f"other {number}", fields, QUESTIONS, workspace))
