@@ -108,7 +108,7 @@ def test_what_is_no_value_stays_under_a_secret_name(name: str, value: Any) -> No
         ("token", 77, False),
         ("token", "77.5", False),
         ("token", "1234567890123456", True),
-        ("credentials", "/root/key.json", False),
+        ("credentials", "/etc/keys/key.json", False),
         ("GOOGLE_APPLICATION_CREDENTIALS", "~/keys/my key.json", False),
         ("private_key", "C:\\keys\\id_rsa", False),
         ("PWD", "/workspace/run 1", False),
