@@ -211,8 +211,9 @@ def _record(d: Draw, world: World, number: int, dataset: int, users: list[int]) 
 
 # Operations
 
-LEFT_OUT = {"agreement"}
-"""Coefficients, which have an independent computation of their own in tests/annotation/test_agreement.py."""
+LEFT_OUT = {"agreement", "curves"}
+"""What is computed in Python, and compared with computations of its own: tests/annotation/test_agreement.py and
+tests/training/test_curves.py."""
 
 UNKNOWN = {"TrainTask"}
 """Types that the oracle knows nothing of."""
