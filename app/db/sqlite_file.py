@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from urllib.parse import quote
 
 from app.db import functions
@@ -56,7 +57,7 @@ def _open(path: str, mode: str, timeout: float, pragmas: tuple[str, ...]) -> sql
             cached_statements=_CACHED_STATEMENTS,
         )
         _check_is_ours(connection, path)
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection, timeout)
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
         functions.register(connection)
@@ -67,6 +68,19 @@ def _open(path: str, mode: str, timeout: float, pragmas: tuple[str, ...]) -> sql
             raise explained(error, path) from error
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Of two processes that switch a new file to WAL at once, SQLite tells one BUSY without letting it wait."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _check_size(path: str) -> None:
