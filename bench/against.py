@@ -28,7 +28,7 @@ import asyncpg
 import orjson
 import uvloop
 
-from bench.load import Accept, drive, http_request
+from bench.load import Accept, http_request, one_answer
 from bench.measure import Plan, Target, measure, serving
 from bench.operations import RECORD_PAGE, body, page_variables
 from tests.support.postgres import PostgresServer
@@ -150,7 +150,7 @@ async def _execute(url: str, statement: str) -> None:
 async def _measure(targets: Sequence[Target], requests: dict[str, bytes], plan: Plan, pid: int | None) -> None:
     expected: dict[str, bytes] = {}
     for target in targets:
-        expected[target.name] = await _one(target, requests[target.name])
+        expected[target.name] = await one_answer(target.port, requests[target.name])
     sizes = {name: len(orjson.loads(page)["data"]["dataset"]["records"]["edges"]) for name, page in expected.items()}
     if sizes[NOW] != sizes[BEFORE] or not sizes[NOW]:
         raise AssertionError(f"The pages differ: {sizes} records.")
@@ -163,18 +163,6 @@ async def _measure(targets: Sequence[Target], requests: dict[str, bytes], plan: 
         return itertools.repeat((None, requests[target.name])), accept
 
     await measure(targets, asked, plan, pid)
-
-
-async def _one(target: Target, request: bytes) -> bytes:
-    answered: list[bytes] = []
-
-    def accept(_: Any, status: int, answer: bytes) -> None:
-        if status != 200:
-            raise AssertionError(f"{target.name} answered {status}: {answer[:300]!r}")
-        answered.append(answer)
-
-    await drive(target.port, iter([(None, request)]), accept, connections=1, seconds=0)
-    return answered[0]
 
 
 if __name__ == "__main__":

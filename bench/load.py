@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -142,3 +142,16 @@ def http_request(path: str, key: str, body: bytes) -> bytes:
         f"content-type: application/json\r\naccept: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+async def one_answer(port: int, request: bytes) -> bytes:
+    """The answer to one request, which must be 200."""
+    answered: list[bytes] = []
+
+    def accept(_: Any, status: int, answer: bytes) -> None:
+        if status != 200:
+            raise AssertionError(f"The server answered {status}: {answer[:300]!r}")
+        answered.append(answer)
+
+    await drive(port, iter([(None, request)]), accept, connections=1, seconds=0)
+    return answered[0]

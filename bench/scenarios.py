@@ -15,7 +15,7 @@ from app.annotation.verify import drifted
 from app.services import open_book
 from app.settings import load
 from bench.book import Book, answers
-from bench.load import Accept, drive, http_request
+from bench.load import Accept, http_request, one_answer
 from bench.measure import Plan, Target, measure, serving
 from bench.operations import RECORD_PAGE, SUBMIT_RESPONSE, body, page_variables, submit_variables
 
@@ -60,7 +60,7 @@ async def record_page(databases: Databases, plan: Plan) -> Result:
     asked = body(RECORD_PAGE, page_variables(book.dataset_id))
     request = http_request("/graphql", book.admin.key, asked)
     with serving(targets):
-        ours, plain, bare = [await _one_answer(target.port, request) for target in targets]
+        ours, plain, bare = [await one_answer(target.port, request) for target in targets]
         page = orjson.loads(ours)
         _check_page(page, book)
         if bare != ours:
@@ -130,18 +130,6 @@ def _submissions(book: Book) -> Iterator[tuple[_Submission, bytes]]:
             (record_id, person.id), orjson.dumps(values), b'"record":{"id":"rec_%d","status":"' % record_id
         )
         yield submission, http_request("/graphql", person.key, asked)
-
-
-async def _one_answer(port: int, request: bytes) -> bytes:
-    answered: list[bytes] = []
-
-    def accept(_: Any, status: int, answer: bytes) -> None:
-        if status != 200:
-            raise AssertionError(f"The server answered {status}: {answer[:300]!r}")
-        answered.append(answer)
-
-    await drive(port, iter([(None, request)]), accept, connections=1, seconds=0)
-    return answered[0]
 
 
 def _check_page(page: Any, book: Book) -> None:

@@ -5,21 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, unique
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.training.metrics.columns import Floats, Ints
-
-
-@unique
-class LastState(Enum):
-    """What the point that arrived last is."""
-
-    FINITE = "FINITE"
-    NAN = "NAN"
-    INFINITE = "INFINITE"
+from app.training.tables import ValueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +25,7 @@ class Summary:
 
     points: int
     non_finite: int
-    last_state: LastState
+    last_state: ValueState
     first_step: int
     last_step: int
     last: float | None
@@ -102,7 +93,7 @@ def _better(old: Summary, new: Summary, replaced: Callable[[float, float], bool]
     return new if before is None or (after is not None and replaced(before, after)) else old
 
 
-def _state(value: float) -> LastState:
+def _state(value: float) -> ValueState:
     if np.isfinite(value):
-        return LastState.FINITE
-    return LastState.NAN if np.isnan(value) else LastState.INFINITE
+        return ValueState.FINITE
+    return ValueState.NAN if np.isnan(value) else ValueState.INFINITE

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.training.metrics.points import Points
-from app.training.metrics.summary import LastState, Summary
+from app.training.metrics.summary import Summary
+from app.training.tables import ValueState
 from tests.training.metrics.points import PROPERTY, Point, bits, plain, reports
 
 
@@ -20,7 +21,7 @@ def by_hand(points: list[Point]) -> Summary:
     low = min(finite, key=lambda point: point.value, default=None)
     high = max(finite, key=lambda point: point.value, default=None)
     value = points[-1].value
-    state = LastState.NAN if math.isnan(value) else LastState.INFINITE if math.isinf(value) else LastState.FINITE
+    state = ValueState.NAN if math.isnan(value) else ValueState.INFINITE if math.isinf(value) else ValueState.FINITE
     return Summary(
         points=len(points),
         non_finite=len(points) - len(finite),
@@ -64,13 +65,13 @@ def test_the_last_finite_value_stays_when_the_loss_diverges() -> None:
     diverged = Summary.of(np.array([1, 2]), np.array([0.5, 0.25])).then(
         Summary.of(np.array([3]), np.array([-math.inf]))
     )
-    assert (diverged.last, diverged.last_at, diverged.last_state) == (0.25, 2, LastState.INFINITE)
+    assert (diverged.last, diverged.last_at, diverged.last_state) == (0.25, 2, ValueState.INFINITE)
     assert (diverged.points, diverged.non_finite, diverged.last_step) == (3, 1, 3)
 
 
 def test_nothing_finite_has_no_extremes() -> None:
     nothing = Summary.of(np.array([4]), np.array([math.nan]))
-    assert (nothing.last, nothing.minimum, nothing.maximum_at, nothing.last_state) == (None, None, None, LastState.NAN)
+    assert (nothing.last, nothing.minimum, nothing.maximum_at, nothing.last_state) == (None, None, None, ValueState.NAN)
 
 
 def test_no_points_have_no_summary() -> None:
