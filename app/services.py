@@ -1,7 +1,8 @@
-"""What a running server consists of: the open database, the bus, the watch over open sockets."""
+"""What a running server consists of: the open database, the bus, the watches, what works in the background."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from app.live import Bus, open_bus
 from app.live.access import AccessWatch, Grant
 from app.settings import Settings
 from app.training.compactor import compacting
+from app.training.watch import Patience, watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             watch = AccessWatch(bus, valid)
             await watch.start()
             try:
-                async with compacting(database, settings.compact_seconds):
+                async with compacting(database, settings.compact_seconds), watching(database, _patience(settings)):
                     yield Services(settings, database, bus, watch, secret)
             finally:
                 await watch.close()
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        lost=datetime.timedelta(seconds=settings.lost_after_seconds),
+        failed=datetime.timedelta(hours=settings.failed_after_hours),
+    )

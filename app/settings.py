@@ -115,6 +115,13 @@ class Settings(BaseSettings):
         7, gt=0, le=366, description="Reports of a training task are taken for so many days after its end."
     )
 
+    lost_after_seconds: float = Field(
+        120, gt=0, le=86_400, description="A running training task that was not heard of for so long is `lost`."
+    )
+    failed_after_hours: float = Field(
+        24, gt=0, le=8_784, description="A running training task that was not heard of for so long becomes FAILED."
+    )
+
     compact_seconds: float = Field(
         5, gt=0, le=3600, description="How often points of training tasks that wait to be compacted are looked for."
     )

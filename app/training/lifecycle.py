@@ -6,17 +6,20 @@ error: a start of what runs registers its source, and the same end changes nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, case, false, literal, null, select, true, update
+from sqlalchemy import ColumnElement, case, literal, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.annotation.checks import invalid, raise_errors
+from app.annotation.sql import CHANGE, rows, rows_json, statement
 from app.db.changes import change_number
-from app.db.types import EnumText, Instant, Snowflake, Text
+from app.db.statement import Statement
+from app.db.types import Instant
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 from app.training import scope
@@ -147,7 +150,7 @@ def retry_train_task(uow: UnitOfWork, task: TaskName) -> int:
     if state.status is not FAILED:
         ways = "it can still be finished, failed or canceled" if TRANSITIONS[state.status] else "clone it instead"
         raise _invalid(f"{shown_name(task)} is {state.status.name}: only what is FAILED is tried again; {ways}.")
-    insert_attempt(uow, state.id)
+    insert_attempts(uow, [state.id])
     found = uow.connection.execute(
         select(_task.c.id, _task.c.workspace_id).where(_task.c.retry_of_id == state.id)
     ).one()
@@ -155,34 +158,49 @@ def retry_train_task(uow: UnitOfWork, task: TaskName) -> int:
     return int(found.id)
 
 
-def insert_attempt(uow: UnitOfWork, task_id: int, *, only_if_left: bool = False) -> None:
-    """Enter the next attempt of a task: once, whoever else does; `only_if_left`, if `maxAttempts` allows it."""
-    old = _task.alias("old")
-    new_values: dict[str, Any] = {
-        **dict.fromkeys(("cloned_from_id", "start_time", "end_time", "heartbeat_at", "host", "total_steps"), null()),
-        **dict.fromkeys(("step", "epoch", "error", "log_tail", "summary", "deleted_at"), null()),
-        "id": literal(uow.new_id(), Snowflake()),
-        "task_uuid": literal(str(uuid4()), Text()),
-        "retry_of_id": old.c.id,
-        "attempt": old.c.attempt + 1,
-        "status": literal(PENDING, EnumText(TaskStatus)),
-        "lost": false(),
-        "stop_requested": false(),
-        "version": literal(1),
-        "next_arrival": literal(0),
-        "created_at": literal(uow.now, Instant()),
-        "updated_at": literal(uow.now, Instant()),
-        "changed": change_number(),
+def insert_attempts(uow: UnitOfWork, task_ids: Sequence[int], *, only_if_left: bool = False) -> None:
+    """Enter the next attempt of each of these tasks: once, whoever else does.
+
+    `only_if_left`: of those of which `maxAttempts` allows it, and that are not deleted.
+    """
+    if not task_ids:
+        return
+    ids = uow.new_ids(len(task_ids))
+    new = [{"old_id": old, "id": number, "task_uuid": str(uuid4())} for old, number in zip(task_ids, ids, strict=True)]
+    insert = _insert_attempts(uow.dialect_name, only_if_left)
+    for number, workspace_id in uow.fetch(*insert.on(uow.dialect, rows=rows_json(new), now=uow.now)):
+        publish_task(uow, number, workspace_id)
+
+
+_NEW = {"old_id": "bigint", "id": "bigint", "task_uuid": "text"}
+_FORGOTTEN = (
+    *("cloned_from_id", "start_time", "end_time", "heartbeat_at", "host", "total_steps", "step", "epoch"),
+    *("error", "log_tail", "summary", "deleted_at"),
+)
+
+
+@cache
+def _insert_attempts(name: str, only_if_left: bool) -> Statement:
+    values = {
+        **dict.fromkeys(_FORGOTTEN, "NULL"),
+        **dict.fromkeys(("lost", "stop_requested"), "false"),
+        **dict.fromkeys(("created_at", "updated_at"), ":now"),
+        "id": "rows.id",
+        "task_uuid": "rows.task_uuid",
+        "retry_of_id": "old.id",
+        "attempt": "old.attempt + 1",
+        "status": f"'{PENDING.name}'",
+        "version": "1",
+        "next_arrival": "0",
+        "changed": CHANGE[name],
     }
-    columns = [new_values.get(column.name, old.c[column.name]) for column in _task.c]
-    enough = (old.c.attempt < old.c.max_attempts,) if only_if_left else ()
-    rows = select(*columns).where(old.c.id == task_id, *enough)
-    on = postgresql if uow.dialect_name == "postgresql" else sqlite
-    uow.connection.execute(
-        on.insert(TrainTask)
-        .from_select([column.name for column in _task.c], rows)
-        .on_conflict_do_nothing(index_elements=["retry_of_id"])
-    )
+    columns = [column.name for column in _task.c]
+    values_sql = ", ".join(values.get(column, f"old.{column}") for column in columns)
+    enough = "old.attempt < old.max_attempts AND old.deleted_at IS NULL" if only_if_left else "true"
+    return statement(f"""
+        INSERT INTO train_task ({", ".join(columns)})
+        SELECT {values_sql} FROM {rows(name, _NEW)} JOIN train_task AS old ON old.id = rows.old_id
+        WHERE {enough} ON CONFLICT (retry_of_id) DO NOTHING RETURNING id, workspace_id""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +241,7 @@ def _end(uow: UnitOfWork, task: TaskName, to: TaskStatus, values: Mapping[str, A
             raise _refused(uow, task, to)
         return state.id
     if to is FAILED:
-        insert_attempt(uow, moved, only_if_left=True)
+        insert_attempts(uow, [moved], only_if_left=True)
     return moved
 
 

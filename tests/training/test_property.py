@@ -4,14 +4,16 @@ The model is a dict; it knows neither SQL nor compare-and-set.
 """
 
 import asyncio
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from app.accounts.access import OPERATOR
 from app.db import Database, UnitOfWork
@@ -24,7 +26,9 @@ from app.training.lifecycle import (
     retry_train_task,
     start_train_task,
 )
-from app.training.tables import TaskStatus
+from app.training.report_content import ReportInput, check_report
+from app.training.reports import report_progress
+from app.training.tables import TaskStatus, TrainTask
 from app.training.tasks import (
     GivenInputs,
     UpdateTrainTask,
@@ -36,6 +40,7 @@ from app.training.tasks import (
     restore_train_task,
     update_train_task,
 )
+from app.training.watch import Patience, sweep
 from tests.annotation.book import Book
 from tests.training.runs import CANCELED, FAILED, PENDING, RUNNING, SUCCESS
 
@@ -43,6 +48,9 @@ NEXT = {PENDING: {RUNNING, CANCELED}, RUNNING: {SUCCESS, FAILED, CANCELED, RUNNI
 WAYS: dict[TaskStatus, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     SUCCESS: (finish_train_task, ()), FAILED: (fail_train_task, ("no memory",)), CANCELED: (cancel_train_task, ()),
 }  # fmt: skip
+
+PATIENCE = Patience(lost=datetime.timedelta(minutes=2), failed=datetime.timedelta(hours=24))
+LATE = datetime.timedelta(days=7)
 
 places = st.integers(0, 9)  # a task, counted round
 who = st.sampled_from(["ada", "ben", "admin", "owner", "stranger"])
@@ -58,6 +66,7 @@ class Known:
     most: int = 1
     retry_of: int | None = None
     deleted: bool = False
+    lost: bool = False
     rank: int | None = None
     version: int = 1
 
@@ -109,6 +118,12 @@ class Life(RuleBasedStateMachine):
         found: list[tuple[Any, ...]] = self.runner.run(self.database.transact(read, viewer=OPERATOR))
         return found
 
+    def reach(self, number: int, to: TaskStatus) -> None:
+        known = self.tasks[number]
+        known.status, known.lost = to, False
+        if to is FAILED and known.attempt < known.most and not known.deleted:
+            self.note_attempt(number)
+
     # what the product does
 
     @rule(person=st.sampled_from(["ada", "ben", "admin"]), most=st.integers(1, 3))
@@ -131,9 +146,7 @@ class Life(RuleBasedStateMachine):
             assert code == "NOT_FOUND"
         elif to in NEXT.get(known.status, set()):
             assert code is None
-            known.status = to
-            if to is FAILED and known.attempt < known.most:
-                self.note_attempt(number)
+            self.reach(number, to)
         else:
             assert code == (None if to is known.status else "INVALID_TRANSITION")
 
@@ -142,6 +155,39 @@ class Life(RuleBasedStateMachine):
         """What most tasks go through, which steps drawn one by one seldom do."""
         self.move("admin", place, RUNNING)
         self.move("admin", place, to)
+
+    @rule(place=places, hours=st.sampled_from([1, 30]))
+    def fall_silent(self, place: int, hours: int) -> None:
+        """Time goes by for one task: long enough to be lost, or to be given up."""
+        self.move("admin", place, RUNNING)
+        number = self.at(place)
+        if number is None or self.tasks[number].status is not RUNNING:
+            return
+
+        def heard(uow: UnitOfWork) -> None:
+            then = uow.now - datetime.timedelta(hours=hours)
+            uow.connection.execute(update(TrainTask).where(TrainTask.id == number).values(heartbeat_at=then))
+
+        self.transact("owner", heard)
+        self.transact("owner", sweep, PATIENCE)
+        if hours == 1:
+            self.tasks[number].lost = True
+        else:
+            self.reach(number, FAILED)
+
+    @rule(person=who, place=places)
+    def report(self, person: str, place: int) -> None:
+        """A heartbeat from a source of its own, which is taken in whatever state."""
+        number = self.at(place)
+        if number is None:
+            return
+        content = check_report(ReportInput(number, 0, source=str(uuid4())), 0)
+        code = self.code(person, report_progress, content, LATE)
+        if not self.sees(person, number):
+            assert code == "NOT_FOUND"
+        else:
+            assert code is None
+            self.tasks[number].lost = False
 
     @rule(person=who, place=places)
     def retry(self, person: str, place: int) -> None:
@@ -218,15 +264,16 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def tasks_are_as_expected(self) -> None:
         stored = self.rows(
-            "SELECT id, status, attempt, retry_of_id, deleted_at, lora_rank, version, start_time, end_time, fingerprint"
-            " FROM train_task WHERE id > :first",
+            "SELECT id, status, attempt, retry_of_id, deleted_at, lora_rank, version, start_time, end_time,"
+            " fingerprint, lost FROM train_task WHERE id > :first",
             first=self.first,
         )
         assert {row[0] for row in stored} == set(self.tasks)
-        for number, status, attempt, retry_of, deleted_at, rank, version, start, end, fingerprint in stored:
+        for number, status, attempt, retry_of, deleted_at, rank, version, start, end, fingerprint, lost in stored:
             known = self.tasks[number]
             assert (status, attempt, retry_of) == (known.status.name, known.attempt, known.retry_of)
             assert ((deleted_at is not None), rank, version) == (known.deleted, known.rank, known.version)
+            assert bool(lost) is known.lost
             assert (start is not None) or known.status in (PENDING, CANCELED)
             assert (end is not None) == (known.status in (SUCCESS, FAILED, CANCELED))
             assert fingerprint == next(row[9] for row in stored if row[5] == rank)
