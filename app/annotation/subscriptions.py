@@ -17,8 +17,9 @@ from app.graphql.engine import ref, required_viewer
 from app.graphql.entity import part_of
 from app.graphql.operations import Context
 from app.graphql.scalars import decode_id
+from app.live.access import ACCESS
 from app.live.changes import ChangedRows
-from app.live.cursors import Position, encode_cursor
+from app.live.cursors import Position, decode_cursor, encode_cursor
 from app.live.feeds import Batch, feed
 
 MAX_RECORDS = 200
@@ -55,6 +56,7 @@ class AnnotationSubscriptions:
         viewer = required_viewer(context)
         number = decode_id("dst", dataset_id, "dataset", ("datasetId",))
         topic = dataset_topic(number)
+        position = None if after is None else decode_cursor(topic, after)
 
         async def read(position: Position | None) -> Batch[RecordChanges]:
             batch = await _changed(context, viewer, number, position)
@@ -64,7 +66,7 @@ class AnnotationSubscriptions:
                 batch.payload.records = [item for item in batch.payload.records if None not in item.found.values()]  # type: ignore[attr-defined]
             return batch
 
-        async for changes in feed(context.services.bus, topic, after, read):
+        async for changes in feed(context.services.bus, (topic, ACCESS), position, read):
             yield changes
 
 

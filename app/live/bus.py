@@ -57,8 +57,8 @@ class Bus(Protocol):
     def publish(self, topics: Collection[str]) -> None:
         """Wake whoever waits for these topics, here and elsewhere. After the commit; it neither blocks nor fails."""
 
-    def subscribe(self, topic: str) -> contextlib.AbstractAsyncContextManager[Wakeup]:
-        """From entering on, no publication for `topic` is missed: enter first, then read, then wait."""
+    def subscribe(self, *topics: str) -> contextlib.AbstractAsyncContextManager[Wakeup]:
+        """From entering on, no publication for one of `topics` is missed: enter first, then read, then wait."""
 
 
 class MemoryBus:
@@ -81,17 +81,19 @@ class MemoryBus:
                 wakeup.ring()
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, topic: str) -> AsyncIterator[Wakeup]:
+    async def subscribe(self, *topics: str) -> AsyncIterator[Wakeup]:
         """See `Bus.subscribe`."""
         wakeup = Wakeup(self._heal_seconds)
-        self._wakeups.setdefault(topic, set()).add(wakeup)
+        for topic in topics:
+            self._wakeups.setdefault(topic, set()).add(wakeup)
         self._subscribed(True)
         try:
             yield wakeup
         finally:
-            self._wakeups[topic].discard(wakeup)
-            if not self._wakeups[topic]:
-                del self._wakeups[topic]
+            for topic in topics:
+                self._wakeups[topic].discard(wakeup)
+                if not self._wakeups[topic]:
+                    del self._wakeups[topic]
             if not self._wakeups:
                 self._subscribed(False)
 

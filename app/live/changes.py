@@ -9,7 +9,7 @@ from app.db import Database
 from app.db.changes import settled_horizon
 from app.db.statement import Statement
 from app.db.types import Snowflake
-from app.live.cursors import Position
+from app.live.cursors import Position, check_not_ahead
 
 _BEYOND_ALL = Position(2**63 - 1)
 
@@ -67,7 +67,10 @@ class ChangedRows:
         )
 
     async def after(self, database: Database, position: Position | None, limit: int, **values: Any) -> Changes:
-        """At most `limit` of them. None stands for now: no rows, and the present cursor."""
+        """At most `limit` of them. None stands for now: no rows, and the present cursor.
+
+        Raises INVALID_CURSOR for a position that is ahead of the database.
+        """
         change, id_ = _BEYOND_ALL if position is None else position
         sql, params = self._statement.on(
             database.dialect, after_change=change, after_id=id_, change_limit=limit + 1, **values
@@ -78,9 +81,12 @@ class ChangedRows:
         more = len(found) > limit
         if more:
             del found[limit:]
+        cursor = Position(found[-1][1], found[-1][0]) if more else Position(horizon)
+        if position is not None:
+            check_not_ahead(position, cursor)
         return Changes(
             ids=tuple([id_ for id_, _ in found]),
-            cursor=Position(found[-1][1], found[-1][0]) if more else Position(horizon),
+            cursor=cursor,
             more=more,
             unsettled=bool(unsettled),
             visible=bool(visible),

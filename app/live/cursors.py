@@ -1,13 +1,13 @@
 """Cursors of feeds: how far a subscriber has read of a topic's changes.
 
-A cursor is a place in the order (change number, id). To clients it is opaque text, URL-safe base64 of 25 bytes:
+A cursor is a few numbers, of most feeds a place in the order (change number, id). To clients it is opaque text,
+URL-safe base64 of:
 
 | bytes | what |
 |---|---|
 | 1 | version, 1 |
 | 4 | whose it is: the topic's digest |
-| 8 | change number |
-| 8 | id |
+| 8 each | the numbers |
 | 4 | digest of all of the above |
 
 The digests are against mistakes, not against forgery: who invents a cursor reads from another place on, in their own
@@ -18,12 +18,13 @@ import base64
 import binascii
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from app.errors import Code, GradbookError
 
 _VERSION = 1
-_BODY = struct.Struct(">B4sqq")
+_HEAD = struct.Struct(">B4s")
 _DIGEST_BYTES = 4
 
 
@@ -38,39 +39,45 @@ class Position(NamedTuple):
     id: int = 0
 
 
-def encode_cursor(topic: str, position: Position) -> str:
-    """The cursor's text; both numbers are 0 to 2**63 - 1."""
-    body = _BODY.pack(_VERSION, _digest(topic.encode()), *position)
+def encode_cursor(topic: str, numbers: Sequence[int]) -> str:
+    """The cursor's text; the numbers, of one topic always as many, are 0 to 2**63 - 1."""
+    body = _HEAD.pack(_VERSION, _digest(topic.encode())) + struct.pack(f">{len(numbers)}q", *numbers)
     return _text(body + _digest(body))
 
 
 def decode_cursor(topic: str, text: str) -> Position:
-    """The inverse of `encode_cursor`. Raises INVALID_CURSOR for other text, and for another topic's cursor."""
+    """The position that is encoded. Raises INVALID_CURSOR for other text, and for another topic's cursor."""
+    return Position(*decode_numbers(topic, text, len(Position._fields)))
+
+
+def decode_numbers(topic: str, text: str, count: int) -> tuple[int, ...]:
+    """The inverse of `encode_cursor`, for so many numbers. Raises INVALID_CURSOR."""
+    size = _HEAD.size + 8 * count
     try:
         whole = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         whole = b""
-    body, check = whole[: _BODY.size], whole[_BODY.size :]
+    body, check = whole[:size], whole[size:]
     # base64 ignores the last letter's spare bits: one cursor has one text.
-    if len(body) != _BODY.size or check != _digest(body) or text != _text(whole):
+    if len(body) != size or check != _digest(body) or text != _text(whole):
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         _refuse(f"{shown!r} is not a cursor: pass the `cursor` of an earlier message of this subscription, unchanged")
-    version, owner, change, id_ = _BODY.unpack(body)
+    version, owner = _HEAD.unpack_from(body)
     if version != _VERSION:
         _refuse(f"the cursor {text!r} is of version {version}, and this server reads version {_VERSION}")
     if owner != _digest(topic.encode()):
         _refuse(f"the cursor {text!r} comes from a subscription to something else: pass one that this one sent")
-    return Position(change, id_)
+    return struct.unpack_from(f">{count}q", body, _HEAD.size)
 
 
-def check_not_ahead(topic: str, after: Position, newest: Position) -> None:
+def check_not_ahead(after: Sequence[int], newest: Sequence[int]) -> None:
     """Raises INVALID_CURSOR if `after` lies beyond everything that this database has seen.
 
     That happens when the database was restored from a backup, or when the cursor comes from another database.
     """
-    if after > newest:
-        _refuse(f"the cursor {encode_cursor(topic, after)!r} is ahead of this database: it was made by another one, or "
-                "before this one was restored from a backup")  # fmt: skip
+    if tuple(after) > tuple(newest):
+        _refuse("the cursor is ahead of this database: it was made by another one, or before this one was restored"
+                " from a backup")  # fmt: skip
 
 
 def _text(whole: bytes) -> str:

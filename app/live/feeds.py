@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.live.bus import Bus
-from app.live.cursors import Position, check_not_ahead, decode_cursor
 
 # A feed reads at most once in so many seconds, however fast others write; the first read after a pause is immediate.
 PACE_SECONDS = 0.02
@@ -27,8 +26,8 @@ class Batch(Generic[T]):
     payload: T | None
     """What to tell the subscriber; None if there is nothing to tell."""
 
-    cursor: Position
-    """Where the next read goes on. It never goes back, and moves on though nothing was found."""
+    cursor: tuple[int, ...]
+    """The position from which the next read goes on. It never goes back, and moves on though nothing was found."""
 
     more: bool = False
     """There are more changes than one batch holds: read again at once."""
@@ -37,25 +36,26 @@ class Batch(Generic[T]):
     """There are changes that cannot be read yet, since an older transaction is still open: read again soon."""
 
 
-Read = Callable[[Position | None], Awaitable[Batch[T]]]
+Read = Callable[[Any], Awaitable[Batch[T]]]
+"""What there is after a position, None for the beginning."""
 
 
-async def feed(bus: Bus, topic: str, after: str | None, read: Read[T]) -> AsyncGenerator[T, None]:
-    """Yield what `read` finds after the cursor `after`, then after each batch's own, for as long as it is asked.
+async def feed(
+    bus: Bus, topics: Sequence[str], after: tuple[int, ...] | None, read: Read[T], *, pace: float = PACE_SECONDS
+) -> AsyncGenerator[T, None]:
+    """Yield what `read` finds after the position `after`, then after each batch's own, for as long as it is asked.
 
     Every change is found at least once, whatever becomes of notifications. `read(None)` answers at once, with a payload
     that has the present cursor and no rows. The feed ends when the consumer closes it, or with whatever `read` raises:
-    NOT_FOUND when what it reads is no longer visible. Raises INVALID_CURSOR for an `after` of something else, and for
-    one that is ahead of the database.
+    NOT_FOUND when what it reads is no longer visible. A publication for any of the topics wakes it, and it reads once
+    in `pace` seconds at most.
     """
-    position = None if after is None else decode_cursor(topic, after)
+    position = after
     settle = SETTLE_SECONDS
-    async with bus.subscribe(topic) as wakeup:
+    async with bus.subscribe(*topics) as wakeup:
         while True:
-            not_before = time.monotonic() + PACE_SECONDS
+            not_before = time.monotonic() + pace
             batch = await read(position)
-            if position is not None:
-                check_not_ahead(topic, position, batch.cursor)
             moved, position = batch.cursor != position, batch.cursor
             if batch.payload is not None:
                 yield batch.payload

@@ -11,9 +11,10 @@ from sqlalchemy import Column, MetaData, Table, bindparam, false
 from app.db import Database
 from app.db.changes import POSTGRESQL_CHANGE_NUMBER, SQLITE_CHANGE_NUMBER
 from app.db.types import Snowflake
+from app.errors import GradbookError
 from app.live import Bus
 from app.live.changes import ChangedRows
-from app.live.cursors import Position, encode_cursor
+from app.live.cursors import Position
 from app.live.feeds import Batch, feed
 from tests.live.processes import OtherProcess, Sql, execute
 from tests.support.postgres import PostgresServer
@@ -85,6 +86,15 @@ class TestChangedRows:
         assert (await sevens.after(database, begin, 10, value=7)).ids == (1, 3)
         assert (await sevens.after(database, begin, 10, value=9)).ids == ()
 
+    async def test_a_position_from_the_future_is_refused(self, database: Database) -> None:
+        """The database was restored from a backup: what the subscriber has may never have been."""
+        await save_here(database, {1: 1})
+        present = await now(database)
+        await CHANGED.after(database, present, 10)
+        with pytest.raises(GradbookError, match="is ahead of this database") as caught:
+            await CHANGED.after(database, Position(present.change + 1), 10)
+        assert caught.value.code == "INVALID_CURSOR"
+
     async def test_it_says_whether_what_the_rows_belong_to_is_visible(self, database: Database) -> None:
         hidden = ChangedRows(ITEM, visible=false())
         assert not (await hidden.after(database, await now(database), 10)).visible
@@ -98,19 +108,18 @@ class Subscriber:
         self._database = database
         self._bus = bus
         self._limit = limit
-        self.cursor = encode_cursor(TOPIC, begin)
+        self.cursor: tuple[int, ...] = begin
         self.told: dict[int, int] = {}
 
-    async def _read(self, after: Position | None) -> Batch[tuple[str, list[tuple[Any, ...]]]]:
+    async def _read(self, after: Position | None) -> Batch[tuple[tuple[int, ...], list[tuple[Any, ...]]]]:
         changes = await CHANGED.after(self._database, after, self._limit)
         ids = ", ".join(map(str, changes.ids)) or "0"
         rows = await self._database.read(f"SELECT id, value FROM live_item WHERE id IN ({ids})")
-        cursor = encode_cursor(TOPIC, changes.cursor)
-        return Batch((cursor, rows) if rows else None, changes.cursor, changes.more, changes.unsettled)
+        return Batch((changes.cursor, rows) if rows else None, changes.cursor, changes.more, changes.unsettled)
 
     async def follow(self, messages: int) -> None:
         """Take so many messages, then leave; the next time goes on after the last."""
-        following = feed(self._bus, TOPIC, self.cursor, self._read)
+        following = feed(self._bus, (TOPIC,), self.cursor, self._read)
         try:
             for _ in range(messages):
                 self.cursor, rows = await anext(following)

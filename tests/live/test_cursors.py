@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import GradbookError
-from app.live.cursors import Position, check_not_ahead, decode_cursor, encode_cursor
+from app.live.cursors import Position, check_not_ahead, decode_cursor, decode_numbers, encode_cursor
 
 numbers = st.integers(0, 2**63 - 1)
 
@@ -13,6 +13,15 @@ numbers = st.integers(0, 2**63 - 1)
 @given(st.text(), st.builds(Position, numbers, numbers))
 def test_a_cursor_comes_back_as_it_was(topic: str, position: Position) -> None:
     assert decode_cursor(topic, encode_cursor(topic, position)) == position
+
+
+@given(st.text(), st.lists(numbers, min_size=1, max_size=6))
+def test_a_cursor_has_as_many_numbers_as_its_feed_says(topic: str, found: list[int]) -> None:
+    text = encode_cursor(topic, found)
+    assert decode_numbers(topic, text, len(found)) == tuple(found)
+    for count in (len(found) - 1, len(found) + 1):
+        with pytest.raises(GradbookError, match="is not a cursor"):
+            decode_numbers(topic, text, count)
 
 
 @given(st.text(max_size=50))
@@ -71,12 +80,12 @@ def test_a_cursor_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_cursor_from_the_future_is_refused() -> None:
-    check_not_ahead("dataset:1", Position(8, 5), Position(9))
-    check_not_ahead("dataset:1", Position(9), Position(9))
+    check_not_ahead(Position(8, 5), Position(9))
+    check_not_ahead(Position(9), Position(9))
     with pytest.raises(
         GradbookError, match=r"is ahead of this database: .* leave it out: then the first message"
     ) as caught:
-        check_not_ahead("dataset:1", Position(9, 1), Position(9))
+        check_not_ahead(Position(9, 1), Position(9))
     assert caught.value.code == "INVALID_CURSOR"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import Code, GradbookError
 from app.live.bus import MemoryBus
-from app.live.cursors import Position, encode_cursor
+from app.live.cursors import Position
 from app.live.feeds import MAX_SETTLE_SECONDS, PACE_SECONDS, Batch, feed
 from tests.live.processes import NEVER
 
@@ -42,11 +42,8 @@ class Log:
             unsettled=until < len(self.entries),
         )
 
-    def feed(self, after: str | None = None) -> AsyncGenerator[list[int], None]:
-        return feed(self.bus, TOPIC, after, self.read)
-
-    def cursor(self, change: int) -> str:
-        return encode_cursor(TOPIC, Position(change))
+    def feed(self, after: int | None = None) -> AsyncGenerator[list[int], None]:
+        return feed(self.bus, (TOPIC, "access"), None if after is None else Position(after), self.read)
 
 
 @pytest.fixture
@@ -78,7 +75,7 @@ async def test_without_a_cursor_the_first_message_comes_at_once_and_has_no_rows(
 
 async def test_it_goes_on_after_the_cursor(log: Log) -> None:
     log.append(1, 2, 3)
-    messages = log.feed(log.cursor(1))
+    messages = log.feed(1)
     assert await following(messages) == [2, 3]
     waiting = await nothing(messages)
     log.append(4)
@@ -100,7 +97,7 @@ async def test_what_is_published_while_the_consumer_is_busy_comes_merged(log: Lo
 async def test_more_than_a_batch_holds_comes_without_another_notification(log: Log) -> None:
     log.page = 3
     log.append(*range(8))
-    messages = log.feed(log.cursor(0))
+    messages = log.feed(0)
     assert [await following(messages) for _ in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7]]
     await messages.aclose()
 
@@ -174,7 +171,7 @@ async def test_an_error_of_the_read_ends_the_feed(log: Log) -> None:
             raise gone
         return await log.read(after)
 
-    messages = feed(log.bus, TOPIC, None, read)
+    messages = feed(log.bus, (TOPIC,), None, read)
     await following(messages)
     log.append(1)
     with pytest.raises(GradbookError) as caught:
@@ -183,30 +180,15 @@ async def test_an_error_of_the_read_ends_the_feed(log: Log) -> None:
     assert not log.bus._wakeups
 
 
-@pytest.mark.parametrize("after", ["", "nonsense", encode_cursor("dataset:2", Position(1))])
-async def test_a_cursor_of_something_else_is_refused(log: Log, after: str) -> None:
-    with pytest.raises(GradbookError) as caught:
-        await following(log.feed(after))
-    assert caught.value.code == "INVALID_CURSOR"
-    assert not log.reads
-
-
-async def test_a_cursor_from_the_future_is_refused(log: Log) -> None:
-    log.append(1, 2)
-    with pytest.raises(GradbookError, match="is ahead of this database") as caught:
-        await following(log.feed(log.cursor(3)))
-    assert caught.value.code == "INVALID_CURSOR"
-
-
-async def test_a_database_that_goes_back_ends_the_feed(log: Log) -> None:
-    """Restored from a backup under a running server: what the subscriber has may never have been."""
-    log.append(1, 2)
+async def test_every_topic_wakes_it(log: Log) -> None:
     messages = log.feed()
     await following(messages)
-    del log.entries[:]
-    log.bus.publish([TOPIC])
-    with pytest.raises(GradbookError, match="is ahead of this database"):
-        await following(messages)
+    for topic in (TOPIC, "access"):
+        log.entries.append(1)
+        waiting = await nothing(messages)
+        log.bus.publish([topic])
+        assert await waiting == [1]
+    await messages.aclose()
 
 
 async def test_a_thousand_feeds_are_cheap(log: Log) -> None:
@@ -215,7 +197,7 @@ async def test_a_thousand_feeds_are_cheap(log: Log) -> None:
 
     async def consume() -> None:
         nonlocal delivered
-        async for message in log.feed(log.cursor(0)):
+        async for message in log.feed(0):
             delivered += len(message)
 
     started = time.process_time()
