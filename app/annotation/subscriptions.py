@@ -19,7 +19,7 @@ from app.graphql.operations import Context
 from app.graphql.scalars import decode_id
 from app.live.access import ACCESS
 from app.live.changes import ChangedRows
-from app.live.cursors import Position, decode_cursor, encode_cursor
+from app.live.cursors import decode_cursor, encode_cursor
 from app.live.feeds import Batch, feed
 
 MAX_RECORDS = 200
@@ -58,7 +58,7 @@ class AnnotationSubscriptions:
         topic = dataset_topic(number)
         position = None if after is None else decode_cursor(topic, after)
 
-        async def read(position: Position | None) -> Batch[RecordChanges]:
+        async def read(position: tuple[int, ...] | None) -> Batch[RecordChanges]:
             batch = await _changed(context, viewer, number, position)
             if batch.payload is not None:
                 await context.engine.read(info._raw_info, batch.payload)
@@ -70,7 +70,9 @@ class AnnotationSubscriptions:
             yield changes
 
 
-async def _changed(context: Context, viewer: Any, dataset_id: int, position: Position | None) -> Batch[RecordChanges]:
+async def _changed(
+    context: Context, viewer: Any, dataset_id: int, position: tuple[int, ...] | None
+) -> Batch[RecordChanges]:
     """What changed after a position, in the viewer's scope: one statement."""
     values = {} if viewer.kind == Role.OWNER.name else {"viewer_id": viewer.id}
     changes = await _changes(viewer.kind).after(

@@ -66,7 +66,7 @@ class ChangedRows:
             .order_by(page.c.changed, page.c.id)
         )
 
-    async def after(self, database: Database, position: Position | None, limit: int, **values: Any) -> Changes:
+    async def after(self, database: Database, position: tuple[int, ...] | None, limit: int, **values: Any) -> Changes:
         """At most `limit` of them. None stands for now: no rows, and the present cursor.
 
         Raises INVALID_CURSOR for a position that is ahead of the database.

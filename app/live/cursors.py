@@ -40,26 +40,21 @@ class Position(NamedTuple):
 
 
 def encode_cursor(topic: str, numbers: Sequence[int]) -> str:
-    """The cursor's text; the numbers, of one topic always as many, are 0 to 2**63 - 1."""
+    """The cursor's text; the numbers, for one topic always as many, are 0 to 2**63 - 1."""
     body = _HEAD.pack(_VERSION, _digest(topic.encode())) + struct.pack(f">{len(numbers)}q", *numbers)
     return _text(body + _digest(body))
 
 
-def decode_cursor(topic: str, text: str) -> Position:
-    """The position that is encoded. Raises INVALID_CURSOR for other text, and for another topic's cursor."""
-    return Position(*decode_numbers(topic, text, len(Position._fields)))
-
-
-def decode_numbers(topic: str, text: str, count: int) -> tuple[int, ...]:
-    """The inverse of `encode_cursor`, for so many numbers. Raises INVALID_CURSOR."""
-    size = _HEAD.size + 8 * count
+def decode_cursor(topic: str, text: str) -> tuple[int, ...]:
+    """The inverse of `encode_cursor`. Raises INVALID_CURSOR for other text, and for another topic's cursor."""
     try:
         whole = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         whole = b""
-    body, check = whole[:size], whole[size:]
+    body, check = whole[:-_DIGEST_BYTES], whole[-_DIGEST_BYTES:]
+    count, rest = divmod(len(body) - _HEAD.size, 8)
     # base64 ignores the last letter's spare bits: one cursor has one text.
-    if len(body) != size or check != _digest(body) or text != _text(whole):
+    if count < 1 or rest or check != _digest(body) or text != _text(whole):
         shown = text if len(text) <= 40 else f"{text[:40]}…"
         _refuse(f"{shown!r} is not a cursor: pass the `cursor` of an earlier message of this subscription, unchanged")
     version, owner = _HEAD.unpack_from(body)

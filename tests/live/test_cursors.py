@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import GradbookError
-from app.live.cursors import Position, check_not_ahead, decode_cursor, decode_numbers, encode_cursor
+from app.live.cursors import Position, check_not_ahead, decode_cursor, encode_cursor
 
 numbers = st.integers(0, 2**63 - 1)
 
@@ -16,12 +16,8 @@ def test_a_cursor_comes_back_as_it_was(topic: str, position: Position) -> None:
 
 
 @given(st.text(), st.lists(numbers, min_size=1, max_size=6))
-def test_a_cursor_has_as_many_numbers_as_its_feed_says(topic: str, found: list[int]) -> None:
-    text = encode_cursor(topic, found)
-    assert decode_numbers(topic, text, len(found)) == tuple(found)
-    for count in (len(found) - 1, len(found) + 1):
-        with pytest.raises(GradbookError, match="is not a cursor"):
-            decode_numbers(topic, text, count)
+def test_a_cursor_may_have_more_numbers(topic: str, found: list[int]) -> None:
+    assert decode_cursor(topic, encode_cursor(topic, found)) == tuple(found)
 
 
 @given(st.text(max_size=50))
