@@ -1,4 +1,5 @@
-import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit';
+import { createGraphiQLFetcher, type Fetcher, type FetcherOpts, type FetcherParams } from '@graphiql/toolkit';
+import { Kind, parse, type DocumentNode } from 'graphql';
 import { createClient } from 'graphql-ws';
 
 export const ENDPOINT = '/graphql';
@@ -19,8 +20,26 @@ export function makeFetcher(): Fetcher {
   const fetcher = createGraphiQLFetcher({ url: ENDPOINT, wsClient, headers: ACCEPT });
   return (operation, options) => {
     headers = options?.headers ?? {};
-    return fetcher(operation, options);
+    return fetcher(...asWritten(operation, options));
   };
+}
+
+/**
+ * GraphiQL looks some moments late at what the editor holds: whoever runs right after changing to another tab would run
+ * that text under the operation name, and by the transport, of the tab before.
+ */
+function asWritten(operation: FetcherParams, options?: FetcherOpts): [FetcherParams, FetcherOpts?] {
+  let documentAST: DocumentNode;
+  try {
+    documentAST = parse(operation.query);
+  } catch {
+    return [operation, options]; // the server says what is wrong with it
+  }
+  const operations = documentAST.definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+  const names = operations.map((one) => ('name' in one ? one.name?.value : undefined));
+  const known = names.includes(operation.operationName ?? undefined);
+  const operationName = known ? operation.operationName : names.length === 1 ? names[0] : undefined;
+  return [{ ...operation, operationName }, { ...options, documentAST }];
 }
 
 /** The data of a query, with the cookie alone. Raises an Error with the first message when there is none. */
