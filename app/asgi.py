@@ -31,6 +31,7 @@ from app.request_log import RequestLog
 from app.schema import build_schema
 from app.services import Services, open_services
 from app.settings import Settings
+from app.training import http as training_http
 
 
 def build_app(settings: Settings) -> Starlette:
@@ -45,6 +46,7 @@ def build_app(settings: Settings) -> Starlette:
             Route("/readyz", _readyz),
             *accounts_http.routes(lambda request: _services(request.scope).database, lifetime),
             *annotation_http.routes(lambda request: _services(request.scope).database, _identify_request, uploads),
+            *training_http.routes(lambda request: _services(request.scope).database, _identify_request),
             *web.routes(),
         ],
         middleware=[Middleware(RequestLog)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.accounts.tables import Role
+from app.errors import Code, GradbookError
 
 RANK = {Role.ANNOTATOR: 0, Role.ADMIN: 1, Role.OWNER: 2}
 
@@ -30,3 +31,10 @@ class Viewer:
     def outranks_or_equals(self, role: Role) -> bool:
         """Whether `role` is not above the viewer's own."""
         return RANK[self.role] >= RANK[role]
+
+
+def signed_in(viewer: Viewer | None) -> Viewer:
+    """The caller, if they are known. Raises UNAUTHENTICATED."""
+    if viewer is None:
+        raise GradbookError(Code.UNAUTHENTICATED, Code.UNAUTHENTICATED.description)
+    return viewer

@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import quote
 
-import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from app.accounts.viewer import Viewer
+from app.accounts.viewer import Viewer, signed_in
 from app.annotation.records import OnConflict
 from app.annotation.transfer import apart
 from app.annotation.transfer.aside import aside
@@ -26,18 +24,17 @@ from app.annotation.transfer.line_format import BadLine
 from app.annotation.transfer.places import dataset_to_export, dataset_to_import
 from app.db import Database
 from app.errors import Code, GradbookError
-from app.graphql.http import STATUS, BadRequestError
+from app.graphql.door import Door, attachment, bad, json_answer, known_options
+from app.graphql.http import BadRequestError
 from app.graphql.scalars import decode_id
 
 E = TypeVar("E", bound=Enum)
-Handler = Callable[[Request], Awaitable[Response]]
 
 MAX_ERRORS = 100  # that an answer lists
 
 # What a page of another site can send without being asked first, with its visitor's cookie.
 _SIMPLE_TYPES = frozenset({"", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded"})
 _CHUNK = 1 << 20  # bytes that are written to disk at once
-_STATUS = STATUS | {Code.FORBIDDEN.name: 403, Code.NOT_FOUND.name: 404}
 _TRUTH = {"true": True, "false": False}
 
 
@@ -61,8 +58,8 @@ def routes(
     """
 
     async def post_import(request: Request) -> Response:
-        viewer = await _viewer(request, identify)
-        options = _options(request, {"format", "onConflict", "createUsers"})
+        viewer = signed_in(await identify(request))
+        options = known_options(request, {"format", "onConflict", "createUsers"})
         given = _choice(options, "format", Format)
         on_conflict = _choice(options, "onConflict", OnConflict) or OnConflict.SKIP
         create_users = _truth(options, "createUsers")
@@ -77,21 +74,17 @@ def routes(
             return await _import(database(request), source.records(shape), to, source.unit)
 
     async def get_export(request: Request) -> Response:
-        viewer = await _viewer(request, identify)
-        chosen = _choice(_options(request, {"format"}), "format", MEDIA_TYPES) or Format.JSONL
+        viewer = signed_in(await identify(request))
+        chosen = _choice(known_options(request, {"format"}), "format", MEDIA_TYPES) or Format.JSONL
         dataset_id = decode_id("dst", request.path_params["id"], "dataset")
         name, shape = await database(request).transact(dataset_to_export, dataset_id, viewer=viewer)
         lines = export_records(database(request), dataset_id, viewer)
-        headers = {
-            "content-disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{chosen.value}', safe='')}",
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
-        }
+        headers = attachment(f"{name}.{chosen.value}")
         return StreamingResponse(_data(written(lines, shape, chosen)), headers=headers, media_type=MEDIA_TYPES[chosen])
 
     return [
-        Route("/datasets/{id}/import", _answering(post_import), methods=["POST"]),
-        Route("/datasets/{id}/export", _answering(get_export), methods=["GET"]),
+        Route("/datasets/{id}/import", Door(post=post_import)),
+        Route("/datasets/{id}/export", Door(get=get_export)),
     ]
 
 
@@ -115,7 +108,7 @@ async def _import(database: Database, records: Iterator[Any], options: ImportOpt
             raise GradbookError(Code[error.code], error.message + kept) from None
         raise
     counts = {name: count for name, count in asdict(tally).items() if name not in {"lines", "end"}}
-    return _answer(200, {f"{unit}s": tally.lines, **counts, "errors": errors})
+    return json_answer(200, {f"{unit}s": tally.lines, **counts, "errors": errors})
 
 
 async def _receive(request: Request, file: BinaryIO, limits: UploadLimits) -> None:
@@ -146,7 +139,7 @@ async def _receive(request: Request, file: BinaryIO, limits: UploadLimits) -> No
         message = f"The upload was not complete after {limits.seconds:g} seconds (GRADBOOK_IMPORT_SECONDS)."
         raise BadRequestError(408, f"{message} Nothing was imported.", Code.LIMIT_EXCEEDED) from None
     except ClientDisconnect:
-        raise _bad("The upload was broken off. Nothing was imported.") from None
+        raise bad("The upload was broken off. Nothing was imported.") from None
     await aside(file.writelines, waiting)
     file.seek(0)
 
@@ -155,13 +148,6 @@ async def _data(parts: AsyncIterator[tuple[bytes, int]]) -> AsyncIterator[bytes]
     async for data, _ in parts:
         if data:
             yield data
-
-
-async def _viewer(request: Request, identify: Callable[[Request], Awaitable[Viewer | None]]) -> Viewer:
-    viewer = await identify(request)
-    if viewer is None:
-        raise GradbookError(Code.UNAUTHENTICATED, Code.UNAUTHENTICATED.description)
-    return viewer
 
 
 def _demand_file_type(request: Request) -> None:
@@ -174,56 +160,17 @@ def _demand_file_type(request: Request) -> None:
         )
 
 
-def _options(request: Request, known: set[str]) -> Mapping[str, str]:
-    if unknown := [name for name in request.query_params if name not in known]:
-        raise _bad(f"There is no option {unknown[0]!r}: use {_listed(sorted(known))}.")
-    return request.query_params
-
-
 def _choice(options: Mapping[str, str], name: str, kind: Iterable[E]) -> E | None:
     if name not in options:
         return None
     choices = {one.name.lower().replace("_", "-"): one for one in kind}
     if (found := choices.get(options[name].lower())) is None:
-        raise _bad(f"{name} is {options[name]!r}: use {_listed(choices)}.")
+        raise bad(f"{name} is {options[name]!r}: use {', '.join(choices)}.")
     return found
 
 
 def _truth(options: Mapping[str, str], name: str) -> bool:
     text = options.get(name, "false")
     if text not in _TRUTH:
-        raise _bad(f"{name} is {text!r}: use true or false.")
+        raise bad(f"{name} is {text!r}: use true or false.")
     return _TRUTH[text]
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(names)
-
-
-def _bad(message: str) -> BadRequestError:
-    return BadRequestError(400, message)
-
-
-def _answering(handle: Handler) -> Handler:
-    """What a handler raises becomes its answer."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await handle(request)
-        except BadRequestError as error:
-            return _refusal(error.status, error.message, error.code.name)
-        except GradbookError as error:
-            return _refusal(_STATUS.get(error.code, 400), error.message, error.code)
-
-    return answer
-
-
-def _refusal(status: int, message: str, code: str) -> Response:
-    response = _answer(status, {"errors": [{"message": message, "extensions": {"code": code}}]})
-    if status == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    return response
-
-
-def _answer(status: int, content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), status, {"cache-control": "no-store"}, "application/json")
