@@ -9,7 +9,7 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final, Literal
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -29,7 +29,7 @@ from app.annotation.checks import (
 from app.annotation.questions import QuestionSettings, is_int
 from app.annotation.responses import delete_responses_of_dataset
 from app.annotation.sql import CHANGE, LOCK, dataset_turn, statement, status
-from app.annotation.tables import Dataset, Field, FieldType, Question
+from app.annotation.tables import Dataset, Field, FieldType, Question, Snapshot
 from app.annotation.topics import dataset_topic
 from app.db import UnitOfWork
 from app.db.statement import Statement
@@ -156,10 +156,14 @@ def update_dataset(uow: UnitOfWork, changes: UpdateDatasetInput) -> None:
 def delete_dataset(uow: UnitOfWork, dataset_id: int) -> None:
     """Delete a dataset with its records and everybody's answers about them, in one transaction.
 
-    The number of statements is constant; on SQLite nobody else writes meanwhile. Raises NOT_FOUND, and FORBIDDEN for an
-    ANNOTATOR.
+    The number of statements is constant; on SQLite nobody else writes meanwhile. Raises NOT_FOUND, FORBIDDEN for an
+    ANNOTATOR, and CONFLICT for a dataset with snapshots, which say what was trained on.
     """
     stored = lock_dataset(uow, dataset_id, "id", to="delete")
+    of_dataset = Snapshot.dataset_id == stored.id
+    if count := uow.connection.execute(select(func.count()).select_from(Snapshot).where(of_dataset)).scalar_one():
+        message = f"This dataset has {count:,} snapshots, which say what models are trained on: it cannot be deleted."
+        raise GradbookError(Code.CONFLICT, message, ("id",))
     turn, lock, *writes = _delete_statements(uow.dialect_name)
     # Before the records, as the queue does: reservations refer to records that it has not locked.
     uow.fetch(*turn.on(uow.dialect, dataset_id=stored.id))

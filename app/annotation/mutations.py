@@ -23,7 +23,7 @@ from app.annotation.inputs import (
 from app.annotation.types import Dataset, Record, Response
 from app.db.unit_of_work import UnitOfWork
 from app.graphql.engine import ref
-from app.graphql.payloads import Payload, UserError, mutate, user_errors
+from app.graphql.payloads import Payload, UserError, mutate, remove, user_errors
 from app.graphql.scalars import decode_id
 
 Info = strawberry.Info[Any, Any]
@@ -131,15 +131,13 @@ class AnnotationMutations:
     async def delete_dataset(self, info: Info, input: DeleteDatasetInput) -> DatasetPayload:
         """See app.annotation.datasets.delete_dataset."""
 
-        def work(uow: UnitOfWork) -> DatasetPayload:
-            dataset_id = decode_id("dst", input.id, "dataset", ("id",))
-            payload = DatasetPayload(dataset=ref("Dataset", dataset_id))
-            # What is being deleted is read before it is gone.
-            info.context.engine.load(info._raw_info, uow, payload)
-            datasets.delete_dataset(uow, dataset_id)
-            return payload
+        def find(_: UnitOfWork) -> DatasetPayload:
+            return DatasetPayload(dataset=ref("Dataset", decode_id("dst", input.id, "dataset", ("id",))))
 
-        return await mutate(info, DatasetPayload, work)
+        def delete(uow: UnitOfWork) -> None:
+            datasets.delete_dataset(uow, decode_id("dst", input.id, "dataset", ("id",)))
+
+        return await remove(info, DatasetPayload, find, delete)
 
     @strawberry.mutation(description="Add up to 1,000 records. Bad ones are answered and left out; good ones are kept.")
     async def add_records(self, info: Info, input: AddRecordsInput) -> AddRecordsPayload:

@@ -174,8 +174,12 @@ class Engine:
         for place, refs, read in self._unread(info, payload):
             place.answer(refs, uow.fetch(*read.on(self.plans.get(read.key, read.make))))
 
+    def has_attached(self, info: Info) -> bool:
+        """Whether the payload shows something that SQL cannot compute."""
+        return any(place.template.attached for place in self._places(info))
+
     async def attach(self, info: Info, payload: Any) -> None:
-        """Completes what SQL could not compute of a payload, after the commit."""
+        """Completes what SQL could not compute of a payload, outside of a transaction."""
         for place in self._places(info):
             refs = [item for item in place.refs(payload) if item.found.get(place.path) is not None]
             if place.template.attached and refs:

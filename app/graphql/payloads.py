@@ -68,18 +68,61 @@ async def mutate(info: strawberry.Info[Any, Any], payload: type[P], work: Callab
     """
     context = cast("Context", info.context)
     raw = info._raw_info
-    viewer = required_viewer(context)
 
     def whole(uow: UnitOfWork) -> P:
         made = work(uow)
         context.engine.load(raw, uow, made)
         return made
 
+    made = await _transact(context, payload, whole)
+    await context.engine.attach(raw, made)
+    return made
+
+
+async def remove(
+    info: strawberry.Info[Any, Any],
+    payload: type[P],
+    find: Callable[[UnitOfWork], P],
+    delete: Callable[[UnitOfWork], object],
+) -> P:
+    """As `mutate`, of what goes: `find` makes the payload that shows it, which is read before `delete` removes it.
+
+    Attached fields cannot be read in a unit of work. Where some are selected there are two, and they are read between
+    them; `delete` demands what it needs in either case.
+    """
+    context = cast("Context", info.context)
+    raw = info._raw_info
+
+    def look(uow: UnitOfWork) -> P:
+        made = find(uow)
+        context.engine.load(raw, uow, made)
+        return made
+
+    def whole(uow: UnitOfWork) -> P:
+        made = look(uow)
+        delete(uow)
+        return made
+
+    if not context.engine.has_attached(raw):
+        return await _transact(context, payload, whole)
+    seen = await _transact(context, payload, look)
+    if seen.errors:
+        return seen
+    await context.engine.attach(raw, seen)
+
+    def gone(uow: UnitOfWork) -> P:
+        delete(uow)
+        return seen
+
+    return await _transact(context, payload, gone)
+
+
+async def _transact(context: Context, payload: type[P], work: Callable[[UnitOfWork], P]) -> P:
+    """What the work makes, or a payload with what a user can mend."""
+    viewer = required_viewer(context)
     try:
-        made = await context.database.transact(whole, viewer=viewer)
+        return await context.database.transact(work, viewer=viewer)
     except GradbookError as error:
         if error.code in UNMENDABLE:
             raise
         return payload(errors=user_errors(getattr(error, "errors", (error,))))
-    await context.engine.attach(raw, made)
-    return made

@@ -10,7 +10,7 @@ from app.annotation.checks import errors_of
 from app.db.unit_of_work import UnitOfWork
 from app.errors import GradbookError
 from app.graphql.engine import ref, required_viewer
-from app.graphql.payloads import Payload, mutate, user_errors
+from app.graphql.payloads import Payload, mutate, remove, user_errors
 from app.training import configs, lifecycle, tasks
 from app.training.enums import WarningCode
 from app.training.inputs import (
@@ -210,15 +210,13 @@ class TrainingMutations:
     async def purge_train_task(self, info: Info, input: PurgeTrainTaskInput) -> TrainTaskPayload:
         """See app.training.tasks.purge_train_task."""
 
-        def work(uow: UnitOfWork) -> TrainTaskPayload:
-            task_id = tasks.demand_purge(uow, named(input.id))
-            payload = _payload(task_id)
-            # What is being removed is read before it is gone.
-            info.context.engine.load(info._raw_info, uow, payload)
-            tasks.purge_train_task(uow, task_id)
-            return payload
+        def find(uow: UnitOfWork) -> TrainTaskPayload:
+            return _payload(lifecycle.visible_task(uow, named(input.id)).id)
 
-        return await mutate(info, TrainTaskPayload, work)
+        def delete(uow: UnitOfWork) -> None:
+            tasks.purge_train_task(uow, named(input.id))
+
+        return await remove(info, TrainTaskPayload, find, delete)
 
     @strawberry.mutation(description="Take a deleted task back.")
     async def restore_train_task(self, info: Info, input: RestoreTrainTaskInput) -> TrainTaskPayload:

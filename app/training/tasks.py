@@ -142,27 +142,25 @@ def restore_train_task(uow: UnitOfWork, task: TaskName) -> int:
     return _set_deleted(uow, task, deleted=False)
 
 
-def demand_purge(uow: UnitOfWork, task: TaskName) -> int:
-    """The id of a task that the viewer may purge; its row is locked. Raises NOT_FOUND, and FORBIDDEN for ANNOTATORs."""
+def purge_train_task(uow: UnitOfWork, task: TaskName) -> int:
+    """Remove a task with its points and metrics, for ever, and return which it was.
+
+    Clones and attempts of it stay, and point to nothing. Raises NOT_FOUND, and FORBIDDEN for ANNOTATORs.
+    """
     state = visible_task(uow, task, lock=True)
     if uow.viewer.role is Role.ANNOTATOR:
         message = "Only an ADMIN of the workspace or an OWNER may purge this task; you are ANNOTATOR: delete it."
         raise GradbookError(Code.FORBIDDEN, message, ("id",))
-    return state.id
-
-
-def purge_train_task(uow: UnitOfWork, task_id: int) -> None:
-    """Remove a task with its points and metrics, for ever. `demand_purge` has locked it.
-
-    Clones and attempts of it stay, and point to nothing.
-    """
-    workspace_id = uow.connection.execute(select(_task.c.workspace_id).where(_task.c.id == task_id)).scalar_one()
+    task_id = state.id
     for table in (MetricChunk, Metric, MetricSource):
         uow.connection.execute(delete(table).where(table.__table__.c.task_id == task_id))
     for column in (_task.c.cloned_from_id, _task.c.retry_of_id):
-        uow.connection.execute(update(TrainTask).where(column == task_id).values({column.name: None}))
+        write = update(TrainTask).where(column == task_id).values({column.name: None, "changed": change_number()})
+        for row in uow.connection.execute(write.returning(_task.c.id, _task.c.workspace_id)):
+            publish_task(uow, row.id, row.workspace_id)
     uow.connection.execute(delete(TrainTask).where(_task.c.id == task_id))
-    publish_task(uow, task_id, workspace_id)
+    publish_task(uow, task_id, state.workspace_id)
+    return task_id
 
 
 def _set_deleted(uow: UnitOfWork, task: TaskName, *, deleted: bool) -> int:

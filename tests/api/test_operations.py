@@ -186,6 +186,33 @@ async def test_a_deleted_dataset_is_told_once_more(book: Book) -> None:
     assert again["deleteDataset"]["dataset"] is None
 
 
+DELETE = """mutation ($input: DeleteDatasetInput!) { deleteDataset(input: $input) {
+  dataset { id progress { total } agreement { measure question { name } } annotators { user { username } submitted } }
+  errors { code path message }
+} }"""
+
+
+async def test_a_deleted_dataset_tells_who_answered_and_how_they_agreed(book: Book) -> None:
+    fields = "{ agreement { measure question { name } } annotators { user { username } submitted } }"
+    dataset = {"id": book.ids["dataset_here"]}
+    before = (await book.data("admin", f"query ($id: ID!) {{ dataset(id: $id) {fields} }}", dataset))["dataset"]
+    assert len(before["annotators"]) == 3
+    forbidden = (await book.data("ann", DELETE, {"input": dataset}))["deleteDataset"]
+    assert (forbidden["dataset"], forbidden["errors"][0]["code"]) == (None, "FORBIDDEN")
+    deleted = (await book.data("admin", DELETE, {"input": dataset}))["deleteDataset"]
+    assert deleted == {"dataset": {**dataset, "progress": {"total": 3}, **before}, "errors": []}
+
+
+async def test_a_dataset_with_snapshots_stays(book: Book) -> None:
+    dataset = {"id": book.ids["dataset_frozen_here"]}
+    refused = (await book.data("admin", DELETE, {"input": dataset}))["deleteDataset"]
+    assert refused["dataset"] is None
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("CONFLICT", ["id"])]
+    assert "1 snapshots" in refused["errors"][0]["message"]
+    kept = await book.data("admin", "query ($id: ID!) { dataset(id: $id) { fields { name } } }", dataset)
+    assert kept["dataset"]["fields"] == [{"name": "text"}]
+
+
 async def test_records_without_an_id_are_known_by_what_they_say(book: Book) -> None:
     dataset = book.ids["dataset_here"]
     records: list[dict[str, Any]] = [

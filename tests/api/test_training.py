@@ -198,6 +198,31 @@ async def test_a_purged_task_is_gone_with_its_metrics(book: Book) -> None:
     assert await errors(book, "admin", "PurgeTrainTask", {"id": number}) == [("NOT_FOUND", ["id"])]
 
 
+PURGE = """mutation ($input: PurgeTrainTaskInput!) { purgeTrainTask(input: $input) {
+  task { id config metrics { name points } curves(metrics: ["loss"], maxPoints: 10) { steps values task { id } } }
+  errors { code }
+} }"""
+
+
+async def test_a_purged_task_is_told_once_more_with_all_that_it_had(book: Book) -> None:
+    number = await create(book, loraRank=8)
+    await book.mutate("ann", "StartTrainTask", {"id": number})
+    series = [{"metric": "loss", "steps": [1, 2], "values": [0.5, 0.25]}]
+    await book.mutate("ann", "ReportProgress", {"id": number, "sequence": 0, "series": series})
+    uuid = (await book.data("ann", "query ($id: ID!) { trainTask(id: $id) { taskId } }", {"id": number}))["trainTask"]
+
+    async def purge(who: str) -> Any:
+        return (await book.data(who, PURGE, {"input": {"id": uuid["taskId"]}}))["purgeTrainTask"]
+
+    assert await purge("ann") == {"task": None, "errors": [{"code": "FORBIDDEN"}]}
+    assert await purge("ben") == {"task": None, "errors": [{"code": "NOT_FOUND"}]}
+    purged = (await purge("admin"))["task"]
+    assert (purged["id"], purged["config"]["loraRank"]) == (number, 8)
+    assert purged["metrics"] == [{"name": "loss", "points": 2}]
+    assert purged["curves"] == [{"steps": [1, 2], "values": [0.5, 0.25], "task": {"id": number}}]
+    assert await purge("admin") == {"task": None, "errors": [{"code": "NOT_FOUND"}]}
+
+
 async def test_a_task_by_its_uuid(book: Book) -> None:
     made = (await book.mutate("ann", "CreateTrainTask", {"modelName": "tiny"}))["task"]
     query = "query ($id: ID!) { trainTask(id: $id) { id } }"

@@ -35,7 +35,6 @@ from app.training.tasks import (
     clone_train_task,
     create_train_task,
     delete_train_task,
-    demand_purge,
     purge_train_task,
     restore_train_task,
     update_train_task,
@@ -247,7 +246,7 @@ class Life(RuleBasedStateMachine):
         number = self.at(place)
         if number is None:
             return
-        code = self.code(person, lambda uow: purge_train_task(uow, demand_purge(uow, number)))
+        code = self.code(person, purge_train_task, number)
         if not self.sees(person, number):
             assert code == "NOT_FOUND"
         elif person in {"ada", "ben"}:
