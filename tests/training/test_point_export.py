@@ -13,13 +13,14 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from app.accounts.access import OPERATOR
 from app.accounts.viewer import Viewer
 from app.db import Database
 from app.training import point_export
 from app.training.compactor import Due, compact_task, compact_waiting
 from app.training.http import routes
 from app.training.point_export import IncompleteError, export_points, find_points
-from app.training.tasks import delete_train_task, demand_purge, purge_train_task
+from app.training.tasks import delete_train_task, purge_train_task
 from tests.annotation.book import Book
 from tests.annotation.test_transfer_http import said
 from tests.training import runs
@@ -124,7 +125,7 @@ async def test_points_that_are_gone_break_the_file_off(run: Run, monkeypatch: py
         await run.report(sequence, series("loss", [sequence], [0.5]))
     parts = export_points(run.database, await find_points(run.database, run.viewer, run.task, ()))
     assert [await anext(parts), await anext(parts)] == [point_export.HEADER, f"loss,0,0.5,{NOW}\r\n".encode()]
-    await run.database.transact(lambda uow: purge_train_task(uow, run.task))
+    await run.database.transact(purge_train_task, run.task, viewer=OPERATOR)
     with pytest.raises(IncompleteError, match=r'Of 3 points of "loss" of tsk_\d+ there are 1 now'):
         await anext(parts)
 
@@ -169,5 +170,5 @@ async def test_who_may_read_and_what_is_refused(client: httpx2.AsyncClient, book
 
     await book.act("ada", delete_train_task, number)
     assert await status("ada") == 200
-    await book.act("admin", lambda uow: purge_train_task(uow, demand_purge(uow, number)))
+    await book.act("admin", purge_train_task, number)
     assert await status("ada") == 404
