@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 from graphql import DirectiveNode, VariableNode, Visitor, visit
-from sqlalchemy import Select
+from sqlalchemy import Select, true
 
 from app.db.database import Database
 from app.db.unit_of_work import UnitOfWork
@@ -17,20 +17,27 @@ from app.errors import Code, GradbookError
 from app.graphql.arguments import Binder, Bound
 from app.graphql.attached import splice
 from app.graphql.compiler import Compiler
-from app.graphql.entity import Entity, Many, Over
-from app.graphql.filters import padding
+from app.graphql.entity import Condition, Entity, Many, Over, Rows
+from app.graphql.filters import WhereCompiler, WhereParser, mentions, padding
 from app.graphql.paging import CURSOR_SECRET, MAX_PAGE
 from app.graphql.plans import Plan, PlanCache, make_plan
 from app.graphql.refs import Place, find_places
 from app.graphql.refs import Ref as Ref
 from app.graphql.refs import ref as ref
 from app.graphql.scalars import decode_id, type_name_words
+from app.graphql.scope import scope_of
 from app.graphql.selection import Info, Pick, Selections, Template
 from app.graphql.sql import SQL
 
 Fragment = orjson.Fragment
 Path = tuple[str | int, ...]
 T = TypeVar("T")
+
+See = Callable[[str], tuple[Rows, Condition]]
+"""(an entity's name) -> an alias of its table, and the condition that holds for the rows that the viewer sees."""
+
+Take = Callable[[Rows, See], Select[Any]]
+"""(an entity's table, others as the viewer sees them) -> what is selected of the rows. It is a part of a plan's key."""
 
 MAX_VARIANTS = 16
 """Templates kept per compiled field of an operation: one per combination of @skip/@include values."""
@@ -163,6 +170,34 @@ class Engine:
             # To compile takes 20 ms for a page, and seconds for hundreds of lists: meanwhile others are served.
             plan = await asyncio.to_thread(self.plans.get, read.key, read.make)
         return plan
+
+    async def select(
+        self, context: Context, target: str, where: Mapping[str, Any] | None, take: Take, named: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """What `take` selects of the rows that the viewer sees and of which `where` holds: one statement.
+
+        For what is computed of many rows. Hidden rows are left out unless `where` mentions them. `named` are the values
+        of the bind parameters in `take`. The path of an error leads into `where`.
+        """
+        viewer, database, entity = required_viewer(context), context.database, self.entities[target]
+        bound = Bound()
+        shape = WhereParser(self.entities, bound.values).parse(entity, where or {}, ("where",))
+
+        def make() -> Plan:
+            made = Compiler(self.entities, self.objects, SQL[database.dialect_name], viewer.kind, ())
+
+            def see(name: str) -> tuple[Rows, Condition]:
+                there = made.alias(self.entities[name])
+                return there, scope_of(self.entities[name], there, viewer.kind, self.entities)
+
+            rows, visible = see(target)
+            holds = WhereCompiler(self.entities, made.sql, viewer.kind, made.slots).compile(entity, rows, shape)
+            shown = true() if mentions(shape, entity.hidden) else entity.is_shown(rows)
+            return make_plan(take(rows, see).where(visible, shown, holds), made.slots, database.dialect)
+
+        key = ("select", target, take, shape, database.dialect_name, viewer.kind)
+        read = Read(key, make, bound, {"viewer_id": viewer.id, **named})
+        return list(await database.read(*read.on(await self._plan(read))))
 
     # Payloads
 

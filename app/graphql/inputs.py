@@ -105,6 +105,10 @@ class Inputs:
             for name, type_, text in offered
         ]
 
+    def where(self, target: str) -> Any:
+        """The type of a `where` on the rows of an entity, which may be left out."""
+        return self._wheres[target] | None
+
     def order(self, entity: Entity) -> Any:
         """The type of `orderBy` items."""
         if entity.name not in self._orders:

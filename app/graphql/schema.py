@@ -23,6 +23,7 @@ from graphql import (
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.base import has_object_definition
 from strawberry.types.field import StrawberryField
 
 from app.graphql.contract import check_entities, check_types
@@ -35,16 +36,32 @@ from app.graphql.selection import Info, Selections
 Resolver = Callable[[Engine, Info, dict[str, Any]], Awaitable[Any]]
 
 
+Argument = tuple[str, Any, str] | tuple[str, Any, str, Any]
+"""(name, type, description), and a default for an argument that may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """As the type of an argument, or declared by `where_field`: the conditions on the rows of an entity, or null."""
+
+    target: str
+
+
+def where_field(target: str, description: str) -> Any:
+    """A field of the input of a root field: conditions on the rows of an entity. Its annotation is replaced."""
+    return strawberry.field(description=description, metadata={DECLARED: Where(target)}, default=strawberry.UNSET)
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A compiled root field: how it reads, and its arguments as (name, type, description)."""
+    """A compiled root field: how it reads, and its arguments."""
 
     resolve: Resolver
-    arguments: tuple[tuple[str, Any, str], ...] = ()
+    arguments: tuple[Argument, ...] = ()
     listing: Many | None = None
 
 
-def root(description: str, resolve: Resolver, *arguments: tuple[str, Any, str]) -> Any:
+def root(description: str, resolve: Resolver, *arguments: Argument) -> Any:
     """A root field that `resolve(engine, info, arguments)` answers with finished JSON."""
     return strawberry.field(description=description, metadata={DECLARED: Root(resolve, arguments)})
 
@@ -109,7 +126,9 @@ def build(
         if isinstance(declaration, Root):
             listing = declaration.listing
             item.arguments = (
-                _arguments(declaration.arguments) if listing is None else inputs.arguments(declared[listing.target])
+                _arguments(declaration.arguments, inputs)
+                if listing is None
+                else inputs.arguments(declared[listing.target])
             )
     schema = strawberry.Schema(
         query=query,
@@ -141,12 +160,13 @@ def _describe_inputs(core: GraphQLSchema) -> None:
 
 def _literal_defaults(core: GraphQLSchema) -> None:
     """Writes defaults that are enum members as literals: a sorted copy of the schema cannot print the members."""
-    for type_ in core.type_map.values():
-        if isinstance(type_, GraphQLInputObjectType):
-            for item in type_.fields.values():
-                if isinstance(item.default_value, enum.Enum):
-                    literal = EnumValueNode(value=item.default_value.name)
-                    item.default, item.default_value = GraphQLDefaultInput(literal=literal), Undefined
+    inputs = [type_ for type_ in core.type_map.values() if isinstance(type_, GraphQLInputObjectType)]
+    assert core.query_type is not None
+    for items in (*(type_.fields for type_ in inputs), *(field.args for field in core.query_type.fields.values())):
+        for item in items.values():
+            if isinstance(item.default_value, enum.Enum):
+                literal = EnumValueNode(value=item.default_value.name)
+                item.default, item.default_value = GraphQLDefaultInput(literal=literal), Undefined
 
 
 def _fields(cls: type) -> list[StrawberryField]:
@@ -161,7 +181,7 @@ def _prepare(
     if isinstance(declaration, Many) and declaration.paged:
         item.arguments = inputs.arguments(entities[declaration.target])
     elif isinstance(declaration, Attached):
-        item.arguments = _arguments(declaration.arguments)
+        item.arguments = _arguments(declaration.arguments, inputs)
     elif isinstance(declaration, Aggregate):
         cls: Any = item.type
         if not hasattr(cls, "__strawberry_definition__"):
@@ -182,11 +202,16 @@ def _aggregated(cls: type) -> Mapping[str, Over]:
     return fields
 
 
-def _arguments(arguments: Iterable[tuple[str, Any, str]]) -> list[StrawberryArgument]:
-    return [
-        StrawberryArgument(name, name, StrawberryAnnotation(type_), description=description)
-        for name, type_, description in arguments
-    ]
+def _arguments(arguments: Iterable[Argument], inputs: Inputs) -> list[StrawberryArgument]:
+    made = []
+    for name, type_, description, *default in arguments:
+        of = inputs.where(type_.target) if isinstance(type_, Where) else type_
+        for item in _fields(of) if has_object_definition(of) else ():
+            if isinstance(declared := item.metadata.get(DECLARED), Where):
+                item.type_annotation = StrawberryAnnotation(inputs.where(declared.target))
+        given = default[0] if default else strawberry.UNSET
+        made.append(StrawberryArgument(name, name, StrawberryAnnotation(of), description=description, default=given))
+    return made
 
 
 def _resolve_roots(core: GraphQLSchema, query: type, engine: Engine) -> None:
@@ -204,4 +229,16 @@ def _resolver(declaration: Root, engine: Engine) -> Any:
     return resolve
 
 
-__all__ = ["Attached", "Built", "Root", "build", "resolve_node", "resolve_nodes", "root", "root_many", "root_one"]
+__all__ = [
+    "Attached",
+    "Built",
+    "Root",
+    "Where",
+    "build",
+    "resolve_node",
+    "resolve_nodes",
+    "root",
+    "root_many",
+    "root_one",
+    "where_field",
+]

@@ -14,6 +14,7 @@ from app.training.metrics.chunks import Chunk
 _BYTES = ("steps", "values", "times", "arrivals", "pyramid")
 _NUMBERS = {"id": "bigint", "metric_id": "bigint", "first_arrival": "bigint", "last_arrival": "bigint"}
 _NUMBERS |= {"lowest_step": "bigint", "highest_step": "bigint", "points": "integer"}
+_NUMBERS |= {"minimum": "double precision", "maximum": "double precision"}
 _PLACES = {f"{name}_{what}": "integer" for name in _BYTES for what in ("at", "size")}
 _DATA = {POSTGRESQL: "CAST(:data AS bytea)", SQLITE: ":data"}
 
@@ -46,6 +47,8 @@ def _item(number: int, metric_id: int, chunk: Chunk) -> dict[str, Any]:
         "lowest_step": chunk.min_step,
         "highest_step": chunk.max_step,
         "points": chunk.count,
+        "minimum": chunk.minimum,
+        "maximum": chunk.maximum,
     }
 
 

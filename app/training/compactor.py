@@ -153,7 +153,7 @@ def _waiting(name: str) -> Statement:
             WINDOW placed AS (ORDER BY metric_id, first_arrival ROWS UNBOUNDED PRECEDING)
         )
         SELECT metric_id, metric_chunk.id, points, lowest_step, highest_step, first_arrival, last_arrival,
-            steps, "values", times, arrivals, pyramid
+            steps, "values", times, arrivals, pyramid, minimum, maximum
         FROM waiting JOIN metric_chunk ON metric_chunk.id = waiting.id
         WHERE place <= {_CHUNKS} AND before < {_POINTS} ORDER BY metric_id, first_arrival""")
 

@@ -26,6 +26,7 @@ from app.training.metrics.columns import Floats, Ints
 from app.training.metrics.curves import Curve, Window, read_curves
 from app.training.metrics.pyramid import ENTRIES
 from app.training.metrics.wire import wire_values
+from app.training.sql import listed
 from app.training.tables import TrainTask
 from app.training.task_names import TaskName
 
@@ -158,20 +159,14 @@ def _real_numbers(column: Floats) -> orjson.Fragment:
     return orjson.Fragment(orjson.dumps(wire_values(column)))
 
 
-def _listed(dialect_name: str, parameter: str) -> str:
-    if dialect_name == POSTGRESQL:
-        return f"IN (SELECT json_array_elements_text(CAST(:{parameter} AS json)))"
-    return f"IN (SELECT value FROM json_each(:{parameter}))"
-
-
 @cache
 def _series_statement(dialect_name: str, kind: str) -> Statement:
     visible = str(scope.train_task(TrainTask.__table__, kind))
     return statement(f"""
         SELECT metric.id, train_task.id, task_uuid, name, lowest_step, highest_step
         FROM train_task JOIN metric ON metric.task_id = train_task.id
-        WHERE (train_task.id {IDS[dialect_name]} OR task_uuid {_listed(dialect_name, "uuids")})
-            AND metric.name {_listed(dialect_name, "metrics")} AND {visible}""")
+        WHERE (train_task.id {IDS[dialect_name]} OR task_uuid {listed(dialect_name, "uuids")})
+            AND metric.name {listed(dialect_name, "metrics")} AND {visible}""")
 
 
 # A pyramid serves when its level is not above the grid's: see Window.needs_points, which says the same of a chunk.

@@ -3,6 +3,8 @@
 from app.graphql.enums import describe_enum
 from app.training.config_formats import ConfigFormat as ConfigFormat
 from app.training.configs import WarningCode as WarningCode
+from app.training.goals import Goal as Goal
+from app.training.statistics import TrainTaskDimension as TrainTaskDimension
 from app.training.tables import TaskStatus as TaskStatus
 from app.training.tables import ValueState as ValueState
 
@@ -33,4 +35,34 @@ describe_enum(
     WarningCode,
     "What a warning of an import is about.",
     **{code.name: code.value for code in WarningCode},
+)
+describe_enum(
+    Goal,
+    "Which way a metric gets better.",
+    MINIMIZE="Less is better, as of a loss: a task's best value is its least.",
+    MAXIMIZE="More is better, as of an accuracy: a task's best value is its greatest.",
+)
+describe_enum(
+    TrainTaskDimension,
+    "By what training tasks are grouped.",
+    MODEL_NAME="By `modelName`.",
+    MODEL_PATH="By the base model, `modelPath`.",
+    LORA_RANK="By `loraRank`; takes bins.",
+    LORA_ALPHA="By `loraAlpha`; takes bins.",
+    LEARNING_RATE="By `learningRate`; takes bins, without which each value is a group.",
+    BATCH_SIZE="By `batchSize`; takes bins.",
+    EPOCHS="By `epochs`; takes bins.",
+    TRAIN_DATA_DIR="By `trainDataDir`.",
+    FINGERPRINT="By `fingerprint`: tasks with equal inputs, as runs of one experiment that differ by chance alone.",
+    TAG="By each of `tags`: a task counts in the groups of all its tags.",
+    STATUS="By `status`.",
+    ATTEMPT="By `attempt`; takes bins.",
+    CREATE_USER="By the name of who entered it; those whom the viewer does not see are one group, whose key is null.",
+    WORKSPACE="By the name of the workspace.",
+    HOST="By `host`.",
+    LAUNCHER="By `launcher`.",
+    HOURLY_COST="By `hourlyCost`; takes bins.",
+    DAY="By the day of `startTime` in UTC, such as 2026-03-20.",
+    WEEK="By the week of `startTime` in UTC, as ISO 8601 counts them, such as 2026-W12.",
+    MONTH="By the month of `startTime` in UTC, such as 2026-03.",
 )

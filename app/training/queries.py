@@ -9,14 +9,19 @@ from app.db.statement import Statement
 from app.db.types import Text
 from app.graphql.engine import Engine, required_viewer
 from app.graphql.entity import Connection
-from app.graphql.schema import root, root_many
+from app.graphql.schema import Where, root, root_many
 from app.graphql.selection import Info
 from app.training.curve_fields import resolve_curves
+from app.training.enums import Goal, TrainTaskDimension
+from app.training.insight_fields import resolve_comparison, resolve_statistics
 from app.training.tables import TrainTask as TrainTaskRow
 from app.training.task_names import TaskName, task_name
-from app.training.types import GRID, Curve, TrainTask
+from app.training.types import GRID, Curve, TrainComparison, TrainStatistics, TrainTask
 
 _BY_UUID = Statement(select(TrainTaskRow.id).where(TrainTaskRow.task_uuid == bindparam("uuid", type_=Text)))
+
+_GOAL = ("goal", Goal, "Which way the metric gets better.", Goal.MINIMIZE)
+_THRESHOLD = ("threshold", float | None, "What the metric is to reach: this or better.")
 
 
 async def task_number(context: Any, name: TaskName) -> int | None:
@@ -51,4 +56,27 @@ class TrainingQueries:
         ("tasks", list[strawberry.ID], "Ids or UUIDs of tasks."),
         ("metrics", list[str], "Names of metrics."),
         *GRID,
+    )
+    train_statistics: TrainStatistics = root(
+        "Statistics of the training tasks that the viewer sees, in groups. Deleted ones are left out unless `where`"
+        " mentions `deletedAt`.",
+        resolve_statistics,
+        ("by", TrainTaskDimension, "What the tasks of a group share."),
+        ("where", Where("TrainTask"), "Only tasks for which this holds."),
+        ("metric", str | None, "The metric that counts."),
+        _GOAL,
+        (*_THRESHOLD[:2], "What the metric is to reach: this or better. At most 1,000 tasks may have reached it."),
+        (
+            "bins",
+            list[float] | None,
+            "Up to 100 edges, ascending, between which values of a numeric dimension are put; else each is a group.",
+        ),
+    )
+    compare_train_tasks: TrainComparison = root(
+        "Training tasks side by side: their parameters, and what became of a metric.",
+        resolve_comparison,
+        ("ids", list[strawberry.ID], "Ids or UUIDs of up to 100 tasks."),
+        ("metric", str, "The metric that counts."),
+        _GOAL,
+        _THRESHOLD,
     )

@@ -8,7 +8,15 @@ from sqlalchemy import ColumnElement, FromClause, case, cast, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from app.annotation.sql import POSTGRESQL
 from app.db.types import Float
+
+
+def listed(dialect_name: str, parameter: str) -> str:
+    """`name {listed(...)}`: is one of the texts in the parameter, a JSON list."""
+    if dialect_name == POSTGRESQL:
+        return f"IN (SELECT json_array_elements_text(CAST(:{parameter} AS json)))"
+    return f"IN (SELECT value FROM json_each(:{parameter}))"
 
 
 class seconds_between(ColumnElement[float]):  # noqa: N801 - used like SQLAlchemy's functions
@@ -38,7 +46,8 @@ def _sqlite_seconds(element: seconds_between, compiler: SQLCompiler, **kw: Any) 
     start = compiler.process(element.start, **kw)
     # An Instant has six digits behind its seconds, SQLite's clock three.
     end = f"coalesce({compiler.process(element.end, **kw)}, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))"
-    whole = f"(strftime('%s', {end}) - strftime('%s', {start})) * 1000000"
+    # Without their fractions, which strftime would round.
+    whole = f"(strftime('%s', substr({end}, 1, 19)) - strftime('%s', substr({start}, 1, 19))) * 1000000"
     rest = f"CAST(substr({end}, 21, 6) AS INTEGER) - CAST(substr({start}, 21, 6) AS INTEGER)"
     return f"CASE WHEN {start} IS NOT NULL THEN max({whole} + {rest}, 0) / 1000000.0 END"
 

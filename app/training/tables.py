@@ -159,6 +159,7 @@ class MetricChunk(Base):
     """Points of one metric in the order in which they arrived, as compressed columns.
 
     A chunk as a report left it is small and has one arrival number; a compacted one has `arrivals` and a `pyramid`.
+    `minimum` and `maximum` are over finite values: where a value was first reached is found without decoding others.
     """
 
     __tablename__ = "metric_chunk"
@@ -183,6 +184,8 @@ class MetricChunk(Base):
     last_arrival: Mapped[int] = mapped_column(BigInteger)
     lowest_step: Mapped[int] = mapped_column(BigInteger)
     highest_step: Mapped[int] = mapped_column(BigInteger)
+    minimum: Mapped[float | None] = mapped_column(Float)
+    maximum: Mapped[float | None] = mapped_column(Float)
     points: Mapped[int] = mapped_column(Integer)
     compacted: Mapped[bool]
     steps: Mapped[bytes] = mapped_column(LargeBinary)

@@ -137,4 +137,113 @@ class Metric(Node):
     task: TrainTask = one("TrainTask", "task_id", "The task that reports it.")
 
 
+@strawberry.type(description="An interval of numbers. Its first edge belongs to it, its last does not.")
+class NumberRange:
+    """A bin."""
+
+    from_: float | None = strawberry.field(name="from", description="The first edge; null where it has none.")
+    to: float | None = strawberry.field(description="The last edge; null where it has none.")
+
+
+@strawberry.type(
+    description="What the tasks of one group come to. A task's metric is its best finite value so far, in whatever"
+    " state it is: by the goal its least or its greatest."
+)
+class TrainStatisticsGroup:
+    """One group of trainStatistics."""
+
+    key: JSON | None = strawberry.field(
+        description="What its tasks share: a number of a numeric dimension, else a text; of a bin its edges as a text."
+        " Null for tasks that have none."
+    )
+    range: NumberRange | None = strawberry.field(description="The bin; null where there are no bins, or no value.")
+    tasks: int = strawberry.field(description="How many tasks.")
+    succeeded: int = strawberry.field(description="How many of them are SUCCESS.")
+    failed: int = strawberry.field(description="How many of them are FAILED; each attempt is a task.")
+    success_rate: float | None = strawberry.field(
+        description="The share of SUCCESS among SUCCESS and FAILED, from 0 to 1; null while there are neither. What is"
+        " canceled, or has not ended, does not count."
+    )
+    median_duration: float | None = strawberry.field(description="Seconds that the tasks which are SUCCESS ran.")
+    total_cost: float | None = strawberry.field(
+        description="What all tasks with an `hourlyCost` cost, whatever became of them; running ones so far."
+    )
+    best_metric: float | None = strawberry.field(description="The best of the tasks' metrics.")
+    median_metric: float | None = strawberry.field(description="The median of the tasks' metrics.")
+    reached: int | None = strawberry.field(
+        description="How many tasks reached the threshold; null where none is asked for."
+    )
+    median_steps_to_reach: float | None = strawberry.field(
+        description="Of the tasks that reached the threshold: the step of the first point to arrive that did."
+    )
+    median_seconds_to_reach: float | None = strawberry.field(
+        description="Of the tasks that reached the threshold: the time of that point, in seconds since `startTime`."
+    )
+    best_task: TrainTask | None = strawberry.field(
+        description="The task with the best metric; of several the earliest entered."
+    )
+
+
+@strawberry.type(description="Statistics of training tasks.")
+class TrainStatistics:
+    """What trainStatistics answers."""
+
+    groups: list[TrainStatisticsGroup] = strawberry.field(
+        description="The groups that have tasks, by ascending key, texts bytewise; tasks without a key last."
+    )
+
+
+@strawberry.type(description="The value of a metric at a step.")
+class MetricPoint:
+    """A point of a comparison."""
+
+    step: int = strawberry.field(description="The step; up to 2^53 - 1.")
+    value: float | None = strawberry.field(description="The value; null for what is no finite number.")
+
+
+@strawberry.type(description="One parameter of the tasks that are compared.")
+class ComparedParameter:
+    """A row of a comparison."""
+
+    name: str = strawberry.field(
+        description="An input's name; of `extraParams` with the path that conditions take, such as"
+        " `extraParams.network_dropout`."
+    )
+    values: list[JSON | None] = strawberry.field(
+        description="Its value in each of `tasks`, in their order; null where a task has none."
+    )
+    differs: bool = strawberry.field(description="Whether the values are not all the same; a missing one counts.")
+
+
+@strawberry.type(description="A task that is compared, and what became of the metric.")
+class ComparedTrainTask:
+    """A column of a comparison."""
+
+    task: TrainTask | None = strawberry.field(description="The task.")
+    best: MetricPoint | None = strawberry.field(
+        description="The best finite value, by the goal the least or the greatest, where it was first reached; null"
+        " where the task reports none."
+    )
+    last: MetricPoint | None = strawberry.field(description="The very last point to arrive.")
+    steps_to_reach: int | None = strawberry.field(
+        description="The step of the first point to arrive that reached the threshold; null where none did."
+    )
+    seconds_to_reach: float | None = strawberry.field(
+        description="The time of that point, in seconds since the task's `startTime`."
+    )
+
+
+@strawberry.type(description="Training tasks side by side.")
+class TrainComparison:
+    """What compareTrainTasks answers."""
+
+    parameters: list[ComparedParameter] = strawberry.field(
+        description="All inputs but tags and notes, and what is in `extraParams`, taken apart."
+    )
+    tasks: list[ComparedTrainTask] = strawberry.field(
+        description="The tasks, in the order asked for, each once; deleted ones and those that the viewer does not see"
+        " are left out."
+    )
+
+
 ENTITIES: tuple[type, ...] = (TrainTask, Metric)

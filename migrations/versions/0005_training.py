@@ -143,6 +143,8 @@ def upgrade() -> None:
         sa.Column("last_arrival", sa.BigInteger(), nullable=False),
         sa.Column("lowest_step", sa.BigInteger(), nullable=False),
         sa.Column("highest_step", sa.BigInteger(), nullable=False),
+        sa.Column("minimum", Float()),
+        sa.Column("maximum", Float()),
         sa.Column("points", sa.Integer(), nullable=False),
         sa.Column("compacted", sa.Boolean(), nullable=False),
         sa.Column("steps", sa.LargeBinary(), nullable=False),

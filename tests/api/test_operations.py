@@ -24,11 +24,10 @@ TRAINING = [
     "CreateTrainTask", "ImportTrainConfig", "StartTrainTask", "FinishTrainTask", "FailTrainTask", "UpdateTrainTask",
     "CancelTrainTask", "RetryTrainTask", "CloneTrainTask", "DeleteTrainTask", "PurgeTrainTask", "RestoreTrainTask",
     "TrainTasks",
-    "ReportProgress", "Curves",
+    "ReportProgress", "Curves", "CompareTrainTasks", "TrainStatistics",
 ]  # fmt: skip
 STILL_TO_COME = [
-    "CreateSnapshot", "TrainTask", "CompareTrainTasks", "TrainStatistics",
-    "RecommendParameters", "TrainProgress", "TrainTaskChanged",
+    "CreateSnapshot", "TrainTask", "RecommendParameters", "TrainProgress", "TrainTaskChanged",
 ]  # fmt: skip
 
 

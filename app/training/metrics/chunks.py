@@ -28,6 +28,7 @@ class Chunk:
     """A row: what finds it, and its encoded columns.
 
     `pyramid` is None for a small chunk. So is `arrivals` where all points came with one report, the `first_arrival`.
+    `minimum` and `maximum` are over the finite values; readers of points leave them out.
     """
 
     count: int
@@ -40,6 +41,8 @@ class Chunk:
     times: bytes
     arrivals: bytes | None
     pyramid: bytes | None = None
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
     def size(self) -> int:
@@ -68,6 +71,7 @@ def encode_chunk(points: Points, *, compacted: bool) -> Chunk:
     """The row for 1 to columns.MAX_COUNT points; a compacted one gets its pyramid."""
     if not len(points):
         raise ValueError("A chunk has points: for a report without any, store none.")
+    finite = points.values[np.isfinite(points.values)] + 0.0  # as in a Summary, never -0.0
     return Chunk(
         count=len(points),
         min_step=int(points.steps.min()),
@@ -79,6 +83,8 @@ def encode_chunk(points: Points, *, compacted: bool) -> Chunk:
         times=encode_ints(points.times),
         arrivals=encode_ints(points.arrivals) if points.arrivals[-1] != points.arrivals[0] else None,
         pyramid=encode_pyramid(points) if compacted else None,
+        minimum=float(finite.min()) if len(finite) else None,
+        maximum=float(finite.max()) if len(finite) else None,
     )
 
 

@@ -1,0 +1,102 @@
+"""Root fields that look over many tasks: statistics and comparisons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.graphql.engine import Engine, required_viewer
+from app.graphql.refs import ref
+from app.graphql.selection import Info
+from app.training.comparison import ComparedTask, Comparison, Point, load_comparison
+from app.training.goals import Goal
+from app.training.statistics import Asked, GroupStatistics, load_statistics
+from app.training.task_names import task_name
+
+
+async def resolve_statistics(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
+    """The root field `trainStatistics`."""
+    from app.training.types import TrainStatistics  # noqa: PLC0415 - the types declare these fields
+
+    required_viewer(info.context)
+    given = {name: arguments.get(name) for name in ("metric", "threshold", "bins")}
+    asked = Asked(by=arguments["by"], goal=arguments.get("goal") or Goal.MINIMIZE, **given)
+    groups = await load_statistics(engine, info.context, arguments.get("where"), asked)
+    answer = TrainStatistics(groups=[_group(one) for one in groups])
+    await engine.read(info, answer)
+    return answer
+
+
+def _group(group: GroupStatistics) -> Any:
+    from app.training.types import NumberRange, TrainStatisticsGroup  # noqa: PLC0415
+
+    key = group.key
+    return TrainStatisticsGroup(
+        key=key.shown,
+        range=NumberRange(from_=key.low, to=key.high) if key.is_bin else None,
+        tasks=group.tasks,
+        succeeded=group.succeeded,
+        failed=group.failed,
+        success_rate=group.success_rate,
+        median_duration=group.median_duration,
+        total_cost=group.total_cost,
+        best_metric=group.best_metric,
+        median_metric=group.median_metric,
+        reached=group.reached,
+        median_steps_to_reach=group.median_steps_to_reach,
+        median_seconds_to_reach=group.median_seconds_to_reach,
+        best_task=ref("TrainTask", group.best_task_id),
+    )
+
+
+async def resolve_comparison(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
+    """The root field `compareTrainTasks`."""
+    required_viewer(info.context)
+    names = [task_name(text, "ids", index) for index, text in enumerate(arguments["ids"])]
+    goal = arguments.get("goal") or Goal.MINIMIZE
+    found = await load_comparison(
+        info.context.database,
+        info.context.viewer,
+        list(dict.fromkeys(names)),
+        arguments["metric"],
+        goal,
+        arguments.get("threshold"),
+    )
+    answer = _comparison(found)
+    await engine.read(info, answer)
+    return answer
+
+
+def _comparison(found: Comparison) -> Any:
+    from app.training.types import ComparedParameter, TrainComparison  # noqa: PLC0415
+
+    return TrainComparison(
+        parameters=[
+            ComparedParameter(name=one.name, values=one.values, differs=one.differs) for one in found.parameters
+        ],
+        tasks=[_compared(one) for one in found.tasks],
+    )
+
+
+def _compared(one: ComparedTask) -> Any:
+    from app.training.types import ComparedTrainTask  # noqa: PLC0415
+
+    return ComparedTrainTask(
+        task=ref("TrainTask", one.id),
+        best=_point(one.best),
+        last=_point(one.last),
+        steps_to_reach=None if one.reached is None else _step(one.reached.step),
+        seconds_to_reach=None if one.reached is None else one.reached.seconds,
+    )
+
+
+def _point(point: Point | None) -> Any:
+    from app.training.types import MetricPoint  # noqa: PLC0415
+
+    return None if point is None else MetricPoint(step=_step(point.step), value=point.value)
+
+
+def _step(step: int) -> Any:
+    """Steps go up to 2^53 - 1, where GraphQL's own Int ends at 2^31 - 1: finished JSON, as the engine writes them."""
+    return orjson.Fragment(str(step))
