@@ -60,7 +60,8 @@ class Binder:
         cursors = {}
         for name in ("after", "before"):
             cursor = arguments.get(name)
-            keys = () if cursor is None else parse_cursor(cursor, self.secret, tag, key_types(target, order), (name,))
+            types = key_types(target, order, self.entities)
+            keys = () if cursor is None else parse_cursor(cursor, self.secret, tag, types, (name,))
             indexes = tuple(None if key is None else put(values, key) for key in keys)
             cursors[name] = None if cursor is None else indexes
         numbers = put(values, size), put(values, size + 1), put(values, tag)

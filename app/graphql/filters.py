@@ -188,11 +188,16 @@ def _value(kind: str, value: Any, path: Path, id_of: Entity | None) -> Any:
     if kind == "float" and not math.isfinite(value):
         raise GradbookError(Code.INVALID_INPUT, f"{value} is no finite number.", path)
     if kind in ("text", "texts"):
-        try:
-            return checked_text(value)
-        except ValueError as error:
-            raise GradbookError(Code.INVALID_INPUT, str(error), path) from error
+        return stored_text(value, path)
     return value.name if isinstance(value, enum.Enum) else value
+
+
+def stored_text(text: str, path: Path) -> str:
+    """A text as databases hold it. Raises INVALID_INPUT."""
+    try:
+        return checked_text(text)
+    except ValueError as error:
+        raise GradbookError(Code.INVALID_INPUT, str(error), path) from error
 
 
 @dataclass(slots=True)
@@ -250,18 +255,32 @@ class WhereCompiler:
         return found if operator in ("eq", "in") else not_(func.coalesce(found, false()))
 
     def _related(self, entity: Entity, rows: Rows, name: str, shape: Shape) -> Condition:
+        target, child, belongs = self._children(entity, rows, name)
+        shown = true() if mentions(shape, target.hidden) else target.is_shown(child)
+        condition = and_(belongs, shown, self.compile(target, child, shape))
+        return exists(select(1).select_from(child).where(condition).correlate(rows))
+
+    def value_of(self, entity: Entity, rows: Rows, name: str, field: str, place: int) -> ColumnElement[Any]:
+        """The field of that visible child of a row whose name is the value at the index `place`; NULL without one."""
+        target, child, belongs = self._children(entity, rows, name)
+        declared = entity.fields[name][1]
+        assert isinstance(declared, Many)
+        assert declared.named is not None
+        python_name, column = target.fields[field]
+        assert isinstance(column, Column)
+        is_named = child.c[target.fields[declared.named][0]] == self.slots.param(place, Text())
+        wanted = select(column.of(child, python_name)).where(belongs, target.is_shown(child), is_named)
+        return wanted.correlate(rows).scalar_subquery()
+
+    def _children(self, entity: Entity, rows: Rows, name: str) -> tuple[Entity, Rows, Condition]:
+        """A relation's target, an alias of its rows, and which of them belong to a row and are visible."""
         declared = entity.fields[name][1]
         assert isinstance(declared, Many)
         target = self.entities[declared.target]
         self.aliases += 1
         child = target.table.alias(f"w{self.aliases}")
-        condition = and_(
-            declared.joins(child, rows),
-            scope_below(entity, declared.key, target, child, self.kind, self.entities),
-            true() if mentions(shape, target.hidden) else target.is_shown(child),
-            self.compile(target, child, shape),
-        )
-        return exists(select(1).select_from(child).where(condition).correlate(rows))
+        visible = scope_below(entity, declared.key, target, child, self.kind, self.entities)
+        return target, child, and_(declared.joins(child, rows), visible)
 
     def _json(self, source: ColumnElement[Any], form: JsonForm, path: int, kind: str, tests: Any) -> Condition:
         if kind == "isNull":

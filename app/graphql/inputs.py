@@ -14,9 +14,9 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from app.db.types import EnumText, JsonText
-from app.graphql.entity import Column, Entity, JsonPart, Many, One
+from app.graphql.entity import Column, Entity, JsonPart, Many, One, camel
 from app.graphql.kinds import LIST_OPERATORS, OPERATORS, is_json, json_columns, kind_of, type_of
-from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE
+from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE, named_relations
 
 FILTERS: dict[str, tuple[str, Any]] = {
     "id": ("IdFilter", strawberry.ID),
@@ -75,7 +75,7 @@ class Inputs:
 
     def __init__(self, entities: Mapping[str, Entity]) -> None:
         self.entities = entities
-        self._filters: dict[str, Any] = {}
+        self._filters: dict[str, Any] = {}  # and what else several inputs share
         self._wheres: dict[str, Any] = {name: self._bare(f"{name}Where", _where_words(name)) for name in entities}
         self._orders: dict[str, Any] = {}
         self._related: dict[str, Any] = {}
@@ -112,27 +112,48 @@ class Inputs:
     def order(self, entity: Entity) -> Any:
         """The type of `orderBy` items."""
         if entity.name not in self._orders:
-            members = {
-                _upper(name): strawberry.enum_value(name, description=f"By `{name}`.")
-                for name, (python_name, declared) in entity.fields.items()
-                if isinstance(declared, Column)
-                and declared.order
-                and not isinstance(type_of(entity, python_name, declared), JsonText)
-            }
-            name = f"{entity.name}OrderField"
-            choices: Any = enum.Enum(name, members)  # type: ignore[misc]
-            fields = strawberry.enum(choices, name=name, description=f"What {entity.name} can be ordered by.")
             made = self._bare(f"{entity.name}Order", f"One key of an order of {entity.name}.")
+            fields = self._order_fields(entity)
             offered = [_field("field", fields | None, "The field to order by.")]
-            if json_columns(entity):
-                json = self._json_order()
-                offered.append(
-                    _field("json", json | None, "A value inside the metadata to order by, instead of a field.")
-                )
+            if columns := json_columns(entity):
+                what = f"A value inside `{camel(columns[0])}` to order by, instead of a field."
+                offered.append(_field("json", self._json_order() | None, what))
+            for name, named in named_relations(entity).items():
+                target = entity.fields[name][1]
+                assert isinstance(target, Many)
+                key = self._named_order(self.entities[target.target], named)
+                what = f"A field of the item of this {named} in `{name}` to order by, instead of a field."
+                offered.append(_field(name, key | None, what))
             offered.append(_field("direction", Direction, "Which way.", default=Direction.ASC))
             self._fill(made, offered)
             self._orders[entity.name] = made
         return self._orders[entity.name]
+
+    def _order_fields(self, entity: Entity) -> Any:
+        name = f"{entity.name}OrderField"
+        if name not in self._filters:
+            members = {
+                _upper(field): strawberry.enum_value(field, description=f"By `{field}`.")
+                for field, (python_name, declared) in entity.fields.items()
+                if isinstance(declared, Column)
+                and declared.order
+                and not isinstance(type_of(entity, python_name, declared), JsonText)
+            }
+            choices: Any = enum.Enum(name, members)  # type: ignore[misc]
+            self._filters[name] = strawberry.enum(
+                choices, name=name, description=f"What {entity.name} can be ordered by."
+            )
+        return self._filters[name]
+
+    def _named_order(self, target: Entity, named: str) -> Any:
+        name = f"Named{target.name}Order"
+        if name not in self._filters:
+            made = self._bare(name, f"A field of the {target.name} item of a {named}, to order by what it belongs to.")
+            members = [_field(named, str, f"Its {named}. What has no such item comes last.")]
+            members.append(_field("field", self._order_fields(target), "The field to order by."))
+            self._fill(made, members)
+            self._filters[name] = made
+        return self._filters[name]
 
     def _json_order(self) -> Any:
         if "JsonOrder" not in self._filters:

@@ -191,8 +191,7 @@ class Listing:
         if not mentions(self.page.where, self.target.hidden):
             conditions.append(self.target.is_shown(rows))
         if self.page.where is not None:
-            where = WhereCompiler(compiler.entities, self.sql, compiler.kind, self.slots)
-            conditions.append(where.compile(self.target, rows, self.page.where))
+            conditions.append(self._where().compile(self.target, rows, self.page.where))
         return conditions
 
     def _columns(self, rows: Rows) -> list[ColumnElement[Any]]:
@@ -205,7 +204,10 @@ class Listing:
 
     def keys_on(self, rows: Rows) -> list[Key]:
         """The order's keys on the target's table or an alias of it."""
-        return order_keys(self.target, rows, self.page.order, self.sql, self.slots)
+        return order_keys(self.target, rows, self.page.order, self._where())
+
+    def _where(self) -> WhereCompiler:
+        return WhereCompiler(self.compiler.entities, self.sql, self.compiler.kind, self.slots)
 
     def _keys_in(self, rows: CTE) -> list[Key]:
         """The order's keys on rows that have them as columns."""

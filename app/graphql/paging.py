@@ -19,8 +19,8 @@ from sqlalchemy.types import TypeEngine
 
 from app.db.types import Float, Instant, Snowflake
 from app.errors import Code, GradbookError
-from app.graphql.entity import Column, Condition, Entity, Rows
-from app.graphql.filters import Path
+from app.graphql.entity import Column, Condition, Entity, Many, Rows
+from app.graphql.filters import Path, WhereCompiler, stored_text
 from app.graphql.json_path import form_of, parse_path
 from app.graphql.kinds import JSON_TYPES, json_columns, type_of
 from app.graphql.scalars import parse_instant
@@ -82,28 +82,42 @@ class Key:
 
 
 def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values: list[Any], path: Path) -> Shape:
-    """The shape of an `orderBy` argument: (field, descending), or (column, form, kind, index of the path, descending).
+    """The shape of an `orderBy` argument: what each key is of, and last whether it descends.
 
-    What comes after the id orders nothing, and is left out.
+    Keys are (field, …), (column, form, kind, index of the path, …) of a JSON column and (relation, field, index of the
+    name, …) of the child of a name. What comes after the id orders nothing, and is left out.
     """
+    ways = ["field", *(["json"] if json_columns(entity) else []), *named_relations(entity)]
     keys: list[Shape] = []
     for index, item in enumerate(raw or ()):
         here = (*path, index)
         descending = item["direction"].value == "DESC"
-        field: Any = item.get("field")
-        json: Any = item.get("json")
-        if (field is None) == (json is None):
-            raise GradbookError(Code.INVALID_INPUT, "Order by either 'field' or 'json'.", here)
-        if json is None:
-            keys.append((field.value, descending))
-        else:
-            steps = parse_path(json["path"], (*here, "json", "path"))
-            column = json_columns(entity)[0]
-            keys.append((column, form_of(steps), json["as"].value, put(values, steps), descending))
+        given = [way for way in ways if item.get(way) is not None]
+        if len(given) != 1:
+            words = " or ".join(f"'{way}'" for way in ways)
+            raise GradbookError(Code.INVALID_INPUT, f"Order by either {words}.", here)
+        what: Any = item[given[0]]
+        match given[0]:
+            case "field":
+                keys.append((what.value, descending))
+            case "json":
+                steps = parse_path(what["path"], (*here, "json", "path"))
+                column = json_columns(entity)[0]
+                keys.append((column, form_of(steps), what["as"].value, put(values, steps), descending))
+            case relation:
+                named = named_relations(entity)[relation]
+                name = stored_text(what[named], (*here, relation, named))
+                keys.append((relation, what["field"].value, put(values, name), descending))
     if len(keys) > MAX_KEYS:
         raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(keys)} order keys; at most {MAX_KEYS} are allowed.", path)
     unique = next((i for i, key in enumerate(keys) if len(key) == 2 and _is_id(entity, key[0])), len(keys))
     return tuple(keys[: unique + 1])
+
+
+def named_relations(entity: Entity) -> dict[str, str]:
+    """The entity's lists of which a name tells one item from the others, each with the field that holds the name."""
+    declared = ((name, field[1]) for name, field in entity.fields.items())
+    return {name: one.named for name, one in declared if isinstance(one, Many) and one.named is not None}
 
 
 def _is_id(entity: Entity, name: str) -> bool:
@@ -111,41 +125,61 @@ def _is_id(entity: Entity, name: str) -> bool:
     return isinstance(declared, Column) and declared.id_of == entity.prefix
 
 
-def order_keys(entity: Entity, rows: Rows, shape: Shape, sql: Sql, slots: Slots) -> list[Key]:
+def order_keys(entity: Entity, rows: Rows, shape: Shape, compiler: WhereCompiler) -> list[Key]:
     """The keys of an order on a table or alias of the entity's; the id comes last and makes the order total."""
     keys: list[Key] = []
-    for what, *json, descending in shape:
-        label = f"o{len(keys)}"
-        if json:
-            form, kind, path = json
-            value = sql.json_value(rows.c[what], form, path, slots, kind)
-            keys.append(Key(value, label, JSON_TYPES[kind], descending, nullable=True))
-        elif not _is_id(entity, what):
-            python_name, declared = entity.fields[what]
-            assert isinstance(declared, Column)
-            value = declared.of(rows, python_name)
-            keys.append(Key(value, label, value.type, descending, declared.may_be_null(entity.table, python_name)))
+    for key in shape:
+        label, descending = f"o{len(keys)}", key[-1]
+        match key:
+            case (column, form, kind, path, _):
+                value = compiler.sql.json_value(rows.c[column], form, path, compiler.slots, kind)
+                keys.append(Key(value, label, JSON_TYPES[kind], descending, nullable=True))
+            case (relation, field, name, _):
+                value = compiler.value_of(entity, rows, relation, field, name)
+                keys.append(Key(value, label, value.type, descending, nullable=True))
+            case (field, _) if not _is_id(entity, field):
+                python_name, declared = entity.fields[field]
+                assert isinstance(declared, Column)
+                value = declared.of(rows, python_name)
+                keys.append(Key(value, label, value.type, descending, declared.may_be_null(entity.table, python_name)))
     descending = bool(shape) and shape[-1][-1]
     return [*keys, Key(rows.c.id, "id", Snowflake(), descending, nullable=False)]
 
 
-def key_types(entity: Entity, shape: Shape) -> list[TypeEngine[Any]]:
+def key_types(entity: Entity, shape: Shape, entities: Mapping[str, Entity]) -> list[TypeEngine[Any]]:
     """The types of the order's keys, without SQL at hand."""
     types: list[TypeEngine[Any]] = []
-    for what, *json, _ in shape:
-        if json:
-            types.append(JSON_TYPES[json[1]])
-        elif not _is_id(entity, what):
-            python_name, declared = entity.fields[what]
-            assert isinstance(declared, Column)
-            types.append(type_of(entity, python_name, declared))
+    for key in shape:
+        match key:
+            case (_, _, kind, _, _):
+                types.append(JSON_TYPES[kind])
+            case (relation, field, _, _):
+                declared = entity.fields[relation][1]
+                assert isinstance(declared, Many)
+                types.append(_field_type(entities[declared.target], field))
+            case (field, _) if not _is_id(entity, field):
+                types.append(_field_type(entity, field))
     return [*types, Snowflake()]
+
+
+def _field_type(entity: Entity, name: str) -> TypeEngine[Any]:
+    python_name, declared = entity.fields[name]
+    assert isinstance(declared, Column)
+    return type_of(entity, python_name, declared)
 
 
 def order_tag(entity: Entity, shape: Shape, values: Sequence[Any]) -> str:
     """What a cursor says of the list that it belongs to."""
-    keys = tuple((what, json[1], values[json[2]], down) if json else (what, down) for what, *json, down in shape)
-    return _tag(entity.name, keys)
+    keys: list[Shape] = []
+    for key in shape:
+        match key:
+            case (column, _, kind, path, descending):
+                keys.append((column, kind, values[path], descending))
+            case (relation, field, name, descending):
+                keys.append((relation, field, values[name], descending))
+            case _:
+                keys.append(key)
+    return _tag(entity.name, tuple(keys))
 
 
 @lru_cache(1_000)

@@ -283,3 +283,29 @@ async def test_tasks_are_found_by_what_is_asked(book: Book) -> None:
     ]
     metrics = [{"name": "loss", "last": 0.5, "min": None, "max": None, "points": 2}]
     assert (page["nodes"][0]["tags"], page["nodes"][0]["metrics"]) == (["ann", "all"], metrics)
+
+
+async def test_tasks_are_ordered_by_a_metric_and_by_a_parameter(book: Book) -> None:
+    names = {}
+    for loss, dropout in ((0.5, 0.1), (0.25, None), (None, 0.3), (0.75, "no number")):
+        number = await create(book, modelName=f"{loss}", extraParams={"network": {"dropout": dropout}}, tags=["order"])
+        names[number] = loss
+        if loss is not None:
+            await book.mutate("ann", "StartTrainTask", {"id": number})
+            series = [{"metric": "loss", "steps": [1, 2], "values": [9, loss]}]
+            await book.mutate("ann", "ReportProgress", {"id": number, "sequence": 0, "series": series})
+
+    async def ordered(who: str, *order: dict[str, Any], **page: Any) -> list[str]:
+        asked = {"where": {"tags": {"has": "order"}}, "orderBy": order, "first": 10, **page}
+        found = (await book.data(who, operation("TrainTasks"), asked))["trainTasks"]
+        page["after"] = found["pageInfo"]["endCursor"]
+        models = [node["modelName"] for node in found["nodes"]]
+        return models + (await ordered(who, *order, **page) if found["pageInfo"]["hasNextPage"] else [])
+
+    last = {"metrics": {"name": "loss", "field": "LAST"}}
+    parameter = {"json": {"path": "network.dropout", "as": "FLOAT"}}
+    for who in ("ann", "admin", "owner"):
+        for size in (1, 3, 10):
+            assert await ordered(who, last, first=size) == ["0.25", "0.5", "0.75", "None"]
+            assert await ordered(who, last | {"direction": "DESC"}, first=size) == ["0.75", "0.5", "0.25", "None"]
+            assert await ordered(who, parameter, last, first=size) == ["0.5", "None", "0.25", "0.75"]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from app.db import UnitOfWork
 from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, Text
 from app.graphql import schema
-from app.graphql.entity import Connection, Node, aggregate, attached, column, entity, many, one, over
+from app.graphql.entity import Connection, Node, Within, aggregate, attached, column, entity, many, one, over
 from app.graphql.payloads import Payload
 from app.graphql.scalars import JSON
 from app.graphql.schema import Built
@@ -52,6 +52,20 @@ class Row(Base):
     shade: Mapped[Shade] = mapped_column(EnumText(Shade))
     flag: Mapped[bool | None] = mapped_column(Boolean)
     data: Mapped[Any | None] = mapped_column(JsonText)
+
+
+class MarkRow(Base):
+    """What a thing has under a name."""
+
+    __tablename__ = "mark"
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    owner_id: Mapped[int] = mapped_column(Snowflake)
+    thing_id: Mapped[int] = mapped_column(Snowflake)
+    name: Mapped[str] = mapped_column(Text)
+    size: Mapped[float | None] = mapped_column(Float)
+    count: Mapped[int] = mapped_column(Integer)
+    shade: Mapped[Shade] = mapped_column(EnumText(Shade))
 
 
 def scope(rows: FromClause, kind: str) -> ColumnElement[bool]:
@@ -116,10 +130,23 @@ class Thing(Node):
     parent: "Thing | None" = one("Thing", "parent_id", "What it stands below.")
     children: Connection["Thing"] = many("Thing", "parent_id", "What stands below it.", filter=True)
     sorted: list["Thing"] = many("Thing", "parent_id", "The same by name.", paged=False, order=("name",))
+    marks: list["Mark"] = many(
+        "Mark", "thing_id", "What it has.", paged=False, order=("name",), filter=True, named="name"
+    )
     sum: Sum = aggregate("Thing", "parent_id", "Over its children.")
     label: str = attached("Attached.", load_label, ("prefix", str, "What comes before the number."))
     stats: Stats | None = attached("Attached.", load_stats)
     broken: str = attached("Attached.", load_broken)
+
+
+@entity("mrk", MarkRow, own=scope, within=Within("Thing", "thing_id"))
+class Mark(Node):
+    """A mark of a thing; nobody sees those of others."""
+
+    name: str = column("Its name.")
+    size: float | None = column("Number.")
+    count: int = column("Whole number.")
+    shade: Shade = column("Enum.")
 
 
 @strawberry.type(description="A changed thing.")
@@ -142,7 +169,7 @@ class Query:
 
 def build(mutation: type | None = None) -> Built:
     """The schema."""
-    return schema.build(query=Query, mutation=mutation, subscription=None, entities=[Thing], secret=SECRET)
+    return schema.build(query=Query, mutation=mutation, subscription=None, entities=[Thing, Mark], secret=SECRET)
 
 
 @dataclass(frozen=True)
@@ -154,6 +181,17 @@ class Someone:
 
 
 ALL = Someone(1, "ALL")
+
+
+def mark(thing: int, name: str, **row: Any) -> dict[str, Any]:
+    """A mark of a thing, without its id."""
+    return {"owner_id": 1, "thing_id": thing, "name": name, "size": None, "count": 0, "shade": Shade.LIGHT, **row}
+
+
+def write_marks(*rows: dict[str, Any]) -> Any:
+    """What writes marks into the table that `write` made."""
+    made = [{**row, "id": place} for place, row in enumerate(rows, 1)]
+    return lambda uow: uow.connection.execute(insert(MarkRow), made)
 
 
 def write(*rows: dict[str, Any]) -> Any:
