@@ -1,6 +1,6 @@
 """Subscriptions of annotation."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from functools import cache
 from typing import Annotated, Any, cast
 
@@ -45,12 +45,12 @@ class AnnotationSubscriptions:
         description="The dataset's records whenever they change, each at least once and as it is by then."
         " Without `after` the first message comes at once, with the present cursor and no records."
     )
-    async def record_changed(
+    def record_changed(
         self,
         info: strawberry.Info[Any, Any],
         dataset_id: Annotated[strawberry.ID, strawberry.argument(description="The dataset to watch.")],
         after: Annotated[str | None, strawberry.argument(description="Go on after this message's `cursor`.")] = None,
-    ) -> AsyncIterator[RecordChanges]:
+    ) -> AsyncIterable[RecordChanges]:
         """See app.live.feeds.feed."""
         context = cast("Context", info.context)
         viewer = required_viewer(context)
@@ -66,8 +66,7 @@ class AnnotationSubscriptions:
                 batch.payload.records = [item for item in batch.payload.records if None not in item.found.values()]  # type: ignore[attr-defined]
             return batch
 
-        async for changes in feed(context.services.bus, (topic, ACCESS), position, read):
-            yield changes
+        return feed(context.services.bus, (topic, ACCESS), position, read)
 
 
 async def _changed(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    SKIP,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -18,7 +19,9 @@ from graphql import (
     OperationType,
     SelectionNode,
     SelectionSetNode,
+    VariableNode,
     Visitor,
+    VisitorAction,
     parse,
     validate,
     visit,
@@ -37,12 +40,18 @@ INTROSPECTION = frozenset({"__schema", "__type"})
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """One operation of a document. `templates` keeps what the read engine made of its selections."""
+    """One operation of a document.
+
+    `templates` keeps what the read engine made of its selections. Of a subscription, `cohorts` are those who follow it
+    now, and `positions` the variables that only say from where on: see app.graphql.sharing.
+    """
 
     name: str | None
     type: OperationType
     node: OperationDefinitionNode
+    positions: frozenset[str] = frozenset()
     templates: dict[Any, Any] = field(default_factory=dict)
+    cohorts: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +114,7 @@ class Documents:
             message = f"The document is {depth} levels of fields deep; at most {self._max_depth} are allowed."
             return Document(node, (GraphQLError(message, extensions={"code": Code.LIMIT_EXCEEDED.name}),))
         operations = tuple(
-            Operation(item.name.value if item.name else None, item.operation, item)
+            Operation(item.name.value if item.name else None, item.operation, item, _positions(item, node))
             for item in node.definitions
             if isinstance(item, OperationDefinitionNode)
         )
@@ -145,3 +154,27 @@ def _introspects(node: DocumentNode) -> bool:
 
     visit(node, Fields())
     return bool(found)
+
+
+def _positions(operation: OperationDefinitionNode, document: DocumentNode) -> frozenset[str]:
+    """The variables that stand for `after` of a root field and nowhere else."""
+    if operation.operation is not OperationType.SUBSCRIPTION:
+        return frozenset()
+    after = [
+        argument.value.name.value
+        for field in operation.selection_set.selections
+        if isinstance(field, FieldNode)
+        for argument in field.arguments or ()
+        if argument.name.value == "after" and isinstance(argument.value, VariableNode)
+    ]
+    used: list[str] = []
+
+    class Uses(Visitor):
+        def enter_variable_definition(self, *_: Any) -> VisitorAction:
+            return SKIP
+
+        def enter_variable(self, node: VariableNode, *_: Any) -> None:
+            used.append(node.name.value)
+
+    visit(document, Uses())
+    return frozenset(name for name in after if used.count(name) == 1)

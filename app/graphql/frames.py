@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from app.graphql.operations import Request, Result
+from app.graphql.operations import Request
 
 SUBPROTOCOL = "graphql-transport-ws"
 
@@ -137,9 +137,9 @@ def pong(payload: Json | None) -> str:
         raise _bad("The payload of the ping is nested too deep.") from None
 
 
-def next_result(id: str, result: Result) -> str:
-    """`next`: one result of an operation."""
-    return _text({"id": id, "type": "next", "payload": result})
+def next_result(id: str) -> tuple[str, str]:
+    """`next`: what stands before and after the JSON of a result of this operation."""
+    return f'{{"id":{orjson.dumps(id).decode()},"type":"next","payload":', "}"
 
 
 def error(id: str, errors: Sequence[Mapping[str, Any]]) -> str:

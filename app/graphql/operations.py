@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Hashable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from graphql import ExecutionResult, GraphQLError, OperationType, execute, subscribe
+import orjson
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    OperationType,
+    create_source_event_stream,
+    execute,
+    execute_subscription_event,
+    map_source_to_response_event,
+)
 
 from app.db.database import Database
 from app.errors import Code, GradbookError
@@ -17,6 +28,7 @@ from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
 from app.graphql.schema import Built
+from app.graphql.sharing import Feed, Message, Send, Shared, follow
 
 _log = logging.getLogger(__name__)
 
@@ -111,14 +123,29 @@ class Operations:
             result = await result
         return response(result)
 
-    async def subscribe(self, prepared: Prepared, viewer: Viewer | None) -> Result | AsyncIterator[Result]:
-        """Run a subscription: its stream of responses, or the one response that says why there is none."""
-        stream = subscribe(**self._arguments(prepared, viewer), executor_class=FragmentExecutor)
+    async def subscribe(self, prepared: Prepared, viewer: Viewer | None, send: Send) -> Result | None:
+        """Send the results of a subscription until it ends, or give back the response that says why there are none."""
+        arguments = self._arguments(prepared, viewer)
+        built = FragmentExecutor.build(raw_variable_values=arguments.pop("variable_values"), **arguments)
+        if isinstance(built, list):
+            return response(ExecutionResult(None, built))
+        stream = create_source_event_stream(built)
         if inspect.isawaitable(stream):
             stream = await stream
         if isinstance(stream, ExecutionResult):
             return response(stream)
-        return _responses(stream)
+        try:
+            if isinstance(stream, Feed):
+                await follow(_shared(prepared, viewer, built, stream), send)
+            else:
+                async with aclosing(map_source_to_response_event(built, stream)) as results:
+                    async for result in results:
+                        await send(Message(encoded(response(result))))
+        except GradbookError as error:
+            # A source that fails in the middle says why in a last response, which no transport would otherwise do.
+            failed = GraphQLError(error.message, original_error=error)
+            await send(Message(encoded({"data": None, "errors": [formatted(failed)]})))
+        return None
 
     def _arguments(self, prepared: Prepared, viewer: Viewer | None) -> dict[str, Any]:
         context = Context(self._database, self._engine, viewer, self._services, prepared.operation.templates)
@@ -131,15 +158,26 @@ class Operations:
         }
 
 
-async def _responses(stream: Any) -> AsyncIterator[Result]:
-    # A source that fails in the middle says why in a last response, which no transport would otherwise do.
+def _shared(prepared: Prepared, viewer: Viewer | None, executor: Executor[Any], feed: Feed) -> Shared:
+    async def encode(event: Any) -> Message:
+        result: Any = execute_subscription_event(executor.build_per_event_executor(event))
+        result = await result if inspect.isawaitable(result) else result
+        return Message(encoded(response(result)), getattr(event, "cursor", ""))
+
+    operation = prepared.operation
+    variables = {
+        name: value for name, value in (prepared.request.variables or {}).items() if name not in operation.positions
+    }
     try:
-        async for result in stream:
-            yield response(result)
-    except GradbookError as error:
-        yield {"data": None, "errors": [formatted(GraphQLError(error.message, original_error=error))]}
-    finally:
-        await stream.aclose()
+        key: Hashable = (orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), viewer and (viewer.kind, viewer.id))
+    except TypeError:  # they are nested too deep to be written: nobody else's are the same
+        key = object()
+    return Shared(operation.cohorts, key, feed, encode)
+
+
+def encoded(result: Result) -> str:
+    """A response as JSON."""
+    return orjson.dumps(result).decode()
 
 
 def response(result: ExecutionResult) -> Result:

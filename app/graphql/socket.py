@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from graphql import GraphQLError
 from starlette.types import Receive, Scope, Send
@@ -17,7 +17,8 @@ from app.errors import Code, GradbookError
 from app.graphql import frames
 from app.graphql.engine import Viewer
 from app.graphql.frames import CloseCode, SocketError
-from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, formatted
+from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, encoded, formatted
+from app.graphql.sharing import Message
 
 _log = logging.getLogger(__name__)
 
@@ -293,18 +294,19 @@ class _Connection:
         operation.cuttable = True
         if "data" not in result:
             return _errors(result)
-        await self._tell(operation, frames.next_result(operation.id, result))
+        before, after = frames.next_result(operation.id)
+        await self._tell(operation, before + encoded(result) + after)
         return None
 
     async def _stream(self, operation: _Operation) -> Sequence[Mapping[str, Any]] | None:
         """Send the results of a subscription, or give back what kept it from being executed."""
-        stream = await self._door.operations.subscribe(operation.prepared, self._viewer)
-        if isinstance(stream, dict):
-            return _errors(stream)
-        async with aclosing(cast(AsyncGenerator[Result], stream)):
-            async for result in stream:
-                await self._tell(operation, frames.next_result(operation.id, result))
-        return None
+        before, after = frames.next_result(operation.id)
+
+        async def send(message: Message) -> None:
+            await self._tell(operation, before + message.text + after)
+
+        refused = await self._door.operations.subscribe(operation.prepared, self._viewer, send)
+        return None if refused is None else _errors(refused)
 
     # Sending
 

@@ -17,14 +17,15 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from app.graphql.operations import Request
+from app.graphql.operations import Prepared, Request
+from app.graphql.sharing import Message
 from tests.api.conftest import Book
 
 PAGES = Path(__file__).parents[2] / "docs" / "operations"
@@ -118,17 +119,32 @@ async def run(page: str, book: Book, names: Names) -> AsyncIterator[tuple[Block,
                 variables = names.hide(shown)
                 prepared = book.operations.prepare(Request(query, variables or None), viewer)
                 if prepared.is_subscription:
-                    opened: Any = await book.operations.subscribe(prepared, viewer)
-                    stream = await streams.enter_async_context(aclosing(opened))
+                    stream = await streams.enter_async_context(_following(book, prepared, viewer))
                 else:
                     answer = await book.operations.execute(prepared, viewer)
             elif block.role == "answer":
                 yield block, names.show(_plain(answer))
             elif block.role == "message":
-                message = await asyncio.wait_for(anext(stream), MESSAGE_SECONDS)
+                message = await asyncio.wait_for(stream.get(), MESSAGE_SECONDS)
                 yield block, names.show(_plain(message))
             else:
                 raise ValueError(f"What is a block of 'json {block.role}'?")
+
+
+@asynccontextmanager
+async def _following(book: Book, prepared: Prepared, viewer: Any) -> AsyncIterator[asyncio.Queue[Any]]:
+    """The messages of a subscription."""
+    messages: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def send(message: Message) -> None:
+        messages.put_nowait(orjson.loads(message.text))
+
+    task = asyncio.create_task(book.operations.subscribe(prepared, viewer, send))
+    try:
+        yield messages
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _plain(result: Any) -> Any:

@@ -119,7 +119,7 @@ class Subscriber:
 
     async def follow(self, messages: int) -> None:
         """Take so many messages, then leave; the next time goes on after the last."""
-        following = feed(self._bus, (TOPIC,), self.cursor, self._read)
+        following = aiter(feed(self._bus, (TOPIC,), self.cursor, self._read))
         try:
             for _ in range(messages):
                 self.cursor, rows = await anext(following)

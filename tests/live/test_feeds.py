@@ -43,7 +43,7 @@ class Log:
         )
 
     def feed(self, after: int | None = None) -> AsyncGenerator[list[int], None]:
-        return feed(self.bus, (TOPIC, "access"), None if after is None else Position(after), self.read)
+        return aiter(feed(self.bus, (TOPIC, "access"), None if after is None else Position(after), self.read))
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ async def test_an_error_of_the_read_ends_the_feed(log: Log) -> None:
             raise gone
         return await log.read(after)
 
-    messages = feed(log.bus, (TOPIC,), None, read)
+    messages = aiter(feed(log.bus, (TOPIC,), None, read))
     await following(messages)
     log.append(1)
     with pytest.raises(GradbookError) as caught:
