@@ -17,11 +17,13 @@ from app.db.types import EnumText, JsonText
 from app.graphql.entity import Column, Entity, JsonPart, Many, One, camel
 from app.graphql.kinds import LIST_OPERATORS, OPERATORS, is_json, json_columns, kind_of, type_of
 from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE, named_relations
+from app.graphql.scalars import SafeInt
 
 FILTERS: dict[str, tuple[str, Any]] = {
     "id": ("IdFilter", strawberry.ID),
     "text": ("TextFilter", str),
     "int": ("IntFilter", int),
+    "safe_int": ("SafeIntFilter", SafeInt),
     "float": ("FloatFilter", float),
     "bool": ("BooleanFilter", bool),
     "instant": ("DateTimeFilter", datetime.datetime),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Integer
+from sqlalchemy import BigInteger, Boolean, Integer
 from sqlalchemy.types import TypeEngine
 
 from app.db.types import EnumText, Float, Instant, JsonText, Snowflake, Text, TextList
@@ -17,6 +17,7 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "enum": EQUALITY,
     "text": (*ORDERED, "contains", "startsWith"),
     "int": ORDERED,
+    "safe_int": ORDERED,
     "float": ORDERED,
     "instant": ORDERED,
     "bool": ("eq", "ne", "isNull"),
@@ -39,6 +40,7 @@ def kind_of(type_: TypeEngine[Any], *, is_id: bool) -> str | None:
         (Instant, "instant"),
         (Float, "float"),
         (Boolean, "bool"),
+        (BigInteger, "safe_int"),
         (Integer, "int"),
     )
     return next((kind for type_class, kind in kinds if isinstance(type_, type_class)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from functools import cache
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 import strawberry
 from graphql import GraphQLError
@@ -14,6 +14,12 @@ from app.db.types import checked_instant, instant_text
 from app.errors import Code, GradbookError
 
 JSON = NewType("JSON", object)
+if TYPE_CHECKING:
+    SafeInt = int
+else:
+    SafeInt = NewType("SafeInt", int)
+
+MAX_SAFE = 2**53 - 1
 
 # Columns of points, each looked at as a whole: graphql-core takes its time for every item of a list.
 Steps = NewType("Steps", object)
@@ -39,6 +45,15 @@ def parse_instant(value: object) -> datetime.datetime:
         raise GraphQLError(str(error)) from error
 
 
+def parse_safe_int(value: object) -> int:
+    """A whole number of at most 53 bits; 3.0 is one, as with Int."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_SAFE:
+        raise GraphQLError(f"{_shown(value)} is no whole number from -{MAX_SAFE} to {MAX_SAFE}.")
+    return value
+
+
 def _column(name: str, description: str) -> ScalarDefinition:
     """A list as one value: whoever takes it checks it, and whoever answers it has finished it."""
     return strawberry.scalar(
@@ -58,6 +73,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="Any JSON value. Objects keep the order of their keys.",
         serialize=lambda value: value,
         parse_value=lambda value: value,
+    ),
+    SafeInt: strawberry.scalar(
+        name="SafeInt",
+        description="A whole number from -(2^53 - 1) to 2^53 - 1: what a double, and so every client, holds exactly.",
+        serialize=lambda value: value,
+        parse_value=parse_safe_int,
     ),
     Steps: _column("Steps", "A list of steps, whole numbers up to 2^53 - 1, one for each point."),
     Values: _column("Values", 'A list of values, one for each point: a number, or "NaN", "Infinity" or "-Infinity".'),
@@ -97,11 +118,13 @@ __all__ = [
     "JSON",
     "SCALARS",
     "Counts",
+    "SafeInt",
     "Steps",
     "Times",
     "Values",
     "decode_id",
     "encode_id",
     "parse_instant",
+    "parse_safe_int",
     "type_name_words",
 ]

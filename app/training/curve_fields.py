@@ -48,7 +48,7 @@ async def _load(context: Any, tasks: Sequence[TaskName], arguments: Mapping[str,
     from app.training.curves import Asked, load_curves  # noqa: PLC0415 - numpy comes later
 
     metrics = list(dict.fromkeys(arguments["metrics"]))
-    asked = Asked(metrics, arguments["maxPoints"], arguments.get("fromStep"), arguments.get("toStep"))
+    asked = Asked(metrics, arguments["maxPoints"], *_steps(arguments))
     curves = await load_curves(context.database, context.viewer, list(dict.fromkeys(tasks)), asked)
     return [
         {
@@ -65,3 +65,11 @@ async def _load(context: Any, tasks: Sequence[TaskName], arguments: Mapping[str,
         }
         for curve in curves
     ]
+
+
+def _steps(arguments: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The first and the last step of what is asked for: what `fromStep`, `toStep` and `range` say all holds."""
+    within = arguments.get("range") or {}
+    first = [step for step in (arguments.get("fromStep"), within.get("from")) if step is not None]
+    last = [step for step in (arguments.get("toStep"), within.get("to")) if step is not None]
+    return max(first, default=None), min(last, default=None)

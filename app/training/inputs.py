@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 
 from app.graphql.entity import camel
-from app.graphql.scalars import JSON, Steps, Times, Values, decode_id
+from app.graphql.scalars import JSON, SafeInt, Steps, Times, Values, decode_id
 from app.training.enums import ConfigFormat
 from app.training.lifecycle import StartTrainTask
 from app.training.task_names import TaskName, task_name
@@ -106,7 +106,7 @@ class StartTrainTaskInput:
     id: strawberry.ID = strawberry.field(description="The task: `tsk_…` or its UUID.")
     source: str = strawberry.field(description="The name of the process that will report.", default="")
     host: str | None = strawberry.field(description="Where it runs.", default=None)
-    total_steps: int | None = strawberry.field(description="How many steps it will take.", default=None)
+    total_steps: SafeInt | None = strawberry.field(description="How many steps it will take.", default=None)
     log_path: str | None = strawberry.field(description="Where its log is.", default=None)
 
     def to_domain(self) -> StartTrainTask:
@@ -240,11 +240,11 @@ class ReportProgressInput:
     source: str = strawberry.field(
         description="Which of the task's reporting processes sends this; each numbers its reports.", default=""
     )
-    sequence: int = strawberry.field(
+    sequence: SafeInt = strawberry.field(
         description="The report's number: 0 for the source's first, then one more each. The same report may be sent"
         " again under the same number, and is stored once."
     )
-    step: int | None = strawberry.field(description="The step that the training is at.", default=None)
+    step: SafeInt | None = strawberry.field(description="The step that the training is at.", default=None)
     epoch: float | None = strawberry.field(description="The epoch that the training is in.", default=None)
     series: list[SeriesInput] = strawberry.field(
         description="New points, at most 10,000 altogether.", default_factory=list

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from app.graphql.engine import Engine, required_viewer
 from app.graphql.refs import ref
 from app.graphql.selection import Info
@@ -86,7 +84,7 @@ def _compared(one: ComparedTask) -> Any:
         task=ref("TrainTask", one.id),
         best=_point(one.best),
         last=_point(one.last),
-        steps_to_reach=None if one.reached is None else _step(one.reached.step),
+        steps_to_reach=None if one.reached is None else one.reached.step,
         seconds_to_reach=None if one.reached is None else one.reached.seconds,
     )
 
@@ -94,9 +92,4 @@ def _compared(one: ComparedTask) -> Any:
 def _point(point: Point | None) -> Any:
     from app.training.types import MetricPoint  # noqa: PLC0415
 
-    return None if point is None else MetricPoint(step=_step(point.step), value=point.value)
-
-
-def _step(step: int) -> Any:
-    """Steps go up to 2^53 - 1, where GraphQL's own Int ends at 2^31 - 1: finished JSON, as the engine writes them."""
-    return orjson.Fragment(str(step))
+    return None if point is None else MetricPoint(step=point.step, value=point.value)

@@ -11,6 +11,7 @@ from app.db.unit_of_work import UnitOfWork
 from app.errors import GradbookError
 from app.graphql.engine import ref, required_viewer
 from app.graphql.payloads import Payload, mutate, remove, user_errors
+from app.graphql.scalars import SafeInt
 from app.training import configs, lifecycle, tasks
 from app.training.enums import WarningCode
 from app.training.inputs import (
@@ -76,7 +77,7 @@ class ImportTrainConfigPayload(RedactedTrainTaskPayload):
 class StartTrainTaskPayload(RedactedTrainTaskPayload):
     """Answer of startTrainTask."""
 
-    next_sequence: int | None = strawberry.field(
+    next_sequence: SafeInt | None = strawberry.field(
         description="The number that the next report of this source is to have.", default=None
     )
 
@@ -241,7 +242,7 @@ class ReportProgressPayload(Payload):
     """Answer of reportProgress."""
 
     accepted: int = strawberry.field(description="How many points are new; 0 for a report sent again.", default=0)
-    next_sequence: int | None = strawberry.field(
+    next_sequence: SafeInt | None = strawberry.field(
         description="The number that the source's next report bears; null where there are errors.", default=None
     )
     stop_requested: bool = strawberry.field(

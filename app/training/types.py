@@ -9,7 +9,7 @@ from app.accounts.types import User, Workspace
 from app.annotation.search_text import search_terms
 from app.annotation.types import Snapshot
 from app.graphql.entity import Node, TermSearch, Within, attached, column, entity, many, one, own
-from app.graphql.scalars import JSON, Counts, Steps, Times, Values
+from app.graphql.scalars import JSON, Counts, SafeInt, Steps, Times, Values
 from app.training import scope, sql, tables
 from app.training.config_json import load_configs
 from app.training.curve_fields import attach_curves
@@ -22,10 +22,24 @@ SEARCH = TermSearch(
     " case and accents. Chinese, Japanese and Korean are searched by characters and their pairs.",
 )
 
+
+@strawberry.input(description="Steps from one to another, both included.")
+class StepRange:
+    """A part of a curve."""
+
+    start: SafeInt | None = strawberry.field(
+        name="from", description="The first step; without it, the first there is.", default=None
+    )
+    end: SafeInt | None = strawberry.field(
+        name="to", description="The last step; without it, the last there is.", default=None
+    )
+
+
 GRID = (
     ("maxPoints", int, "At most so many points or buckets a curve, 2 to 10,000."),
-    ("fromStep", int | None, "The first step; without it, the first there is."),
-    ("toStep", int | None, "The last step; without it, the last there is."),
+    ("fromStep", int | None, "The first step; without it, the first there is. Beyond 2^31 - 1, use `range`."),
+    ("toStep", int | None, "The last step; without it, the last there is. Beyond 2^31 - 1, use `range`."),
+    ("range", StepRange | None, "The steps to show, if they may lie beyond 2^31 - 1."),
 )
 """Arguments of the fields that show curves."""
 
@@ -40,7 +54,7 @@ class Curve:
 
     task: Optional["TrainTask"] = strawberry.field(description="The task.")
     metric: str = strawberry.field(description="The metric's name.")
-    points: int = strawberry.field(description="How many points there are in the range.")
+    points: SafeInt = strawberry.field(description="How many points there are in the range.")
     steps: Steps = strawberry.field(description="The step of each point, or the first step of each bucket.")
     values: Values = strawberry.field(description="The value of each point, or of each bucket's last to arrive.")
     minimums: Values = strawberry.field(
@@ -88,8 +102,8 @@ class TrainTask(Node):
     end_time: datetime.datetime | None = column("When it ended.")
     heartbeat_at: datetime.datetime | None = column("When it was last heard of.")
     host: str | None = column("Where it runs, as it says.")
-    total_steps: int | None = column("How many steps it will take, as it says.")
-    step: int | None = column("The step it is at, as it says.")
+    total_steps: SafeInt | None = column("How many steps it will take, as it says.")
+    step: SafeInt | None = column("The step it is at, as it says.")
     epoch: float | None = column("The epoch it is in, as it says.")
     progress: float | None = column("The share of its steps that are done, from 0 to 1.", sql.progress)
     duration: float | None = column("How many seconds it ran; a running one, so far.", sql.duration)
@@ -125,15 +139,15 @@ class Metric(Node):
     """One metric of a task, and what its points come to."""
 
     name: str = column("Its name.")
-    points: int = column("How many points there are.")
-    non_finite_count: int = column("How many of them are no finite number.")
+    points: SafeInt = column("How many points there are.")
+    non_finite_count: SafeInt = column("How many of them are no finite number.")
     last: float | None = column("The last finite value to arrive.")
     last_state: ValueState = column("What the very last value was.")
-    last_step: int = column("The step of the very last value.")
+    last_step: SafeInt = column("The step of the very last value.")
     min: float | None = column("The least finite value.")
-    min_step: int | None = column("Its step.")
+    min_step: SafeInt | None = column("Its step.")
     max: float | None = column("The greatest finite value.")
-    max_step: int | None = column("Its step.")
+    max_step: SafeInt | None = column("Its step.")
     task: TrainTask = one("TrainTask", "task_id", "The task that reports it.")
 
 
@@ -197,7 +211,7 @@ class TrainStatistics:
 class MetricPoint:
     """A point of a comparison."""
 
-    step: int = strawberry.field(description="The step; up to 2^53 - 1.")
+    step: SafeInt = strawberry.field(description="The step.")
     value: float | None = strawberry.field(description="The value; null for what is no finite number.")
 
 
@@ -225,7 +239,7 @@ class ComparedTrainTask:
         " where the task reports none."
     )
     last: MetricPoint | None = strawberry.field(description="The very last point to arrive.")
-    steps_to_reach: int | None = strawberry.field(
+    steps_to_reach: SafeInt | None = strawberry.field(
         description="The step of the first point to arrive that reached the threshold; null where none did."
     )
     seconds_to_reach: float | None = strawberry.field(
