@@ -19,6 +19,7 @@ from app.graphql.entity import Node
 from app.graphql.schema import Built, resolve_node, resolve_nodes, root
 from app.training.mutations import ReportMutations, TrainingMutations
 from app.training.queries import TrainingQueries
+from app.training.subscriptions import TrainingSubscriptions
 from app.training.types import ENTITIES as TRAINING
 
 
@@ -45,7 +46,7 @@ def build_schema(secret: str) -> Built:
         mutation=_merged(
             "Mutation", "What can be done.", AccountMutations, AnnotationMutations, TrainingMutations, ReportMutations
         ),
-        subscription=_merged("Subscription", "What can be watched.", AnnotationSubscriptions),
+        subscription=_merged("Subscription", "What can be watched.", AnnotationSubscriptions, TrainingSubscriptions),
         entities=[*ACCOUNTS, *ANNOTATION, *TRAINING],
         secret=secret,
     )

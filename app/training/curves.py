@@ -10,7 +10,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
 from app.accounts.viewer import Viewer
@@ -22,10 +21,9 @@ from app.db.types import json_text
 from app.errors import Code, GradbookError
 from app.training import scope
 from app.training.metrics.chunks import Chunk
-from app.training.metrics.columns import Floats, Ints
 from app.training.metrics.curves import Curve, Window, read_curves
 from app.training.metrics.pyramid import ENTRIES
-from app.training.metrics.wire import wire_values
+from app.training.metrics.wire import values_json, whole_numbers_json
 from app.training.sql import listed
 from app.training.tables import TrainTask
 from app.training.task_names import TaskName
@@ -140,24 +138,13 @@ def _finished(series: _Series, curve: Curve) -> TaskCurve:
         series.task_id,
         series.metric,
         curve.points,
-        _whole_numbers(curve.steps),
-        _real_numbers(curve.values),
-        _real_numbers(curve.minimums),
-        _real_numbers(curve.maximums),
-        _whole_numbers(curve.times),
-        _whole_numbers(curve.non_finite),
+        whole_numbers_json(curve.steps),
+        values_json(curve.values),
+        values_json(curve.minimums),
+        values_json(curve.maximums),
+        whole_numbers_json(curve.times),
+        whole_numbers_json(curve.non_finite),
     )
-
-
-def _whole_numbers(column: Ints) -> orjson.Fragment:
-    return orjson.Fragment(orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY))
-
-
-def _real_numbers(column: Floats) -> orjson.Fragment:
-    if np.isfinite(column).all():
-        return orjson.Fragment(orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY))
-    return orjson.Fragment(orjson.dumps(wire_values(column)))
-
 
 @cache
 def _series_statement(dialect_name: str, kind: str) -> Statement:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,23 @@ class Book:
         assert "errors" not in result, result
         return result["data"]
 
+    @asynccontextmanager
+    async def follow(self, who: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[Any]]:
+        """The responses of a subscription, as their JSON says."""
+        prepared = self.operations.prepare(Request(query, variables), self.people[who])
+        opened: Any = await self.operations.subscribe(prepared, self.people[who])
+
+        async def responses() -> AsyncIterator[Any]:
+            if isinstance(opened, dict):
+                yield opened
+                return
+            async with aclosing(opened):
+                async for response in opened:
+                    yield orjson.loads(orjson.dumps(response))
+
+        async with aclosing(responses()) as following:
+            yield following
+
     async def mutate(self, who: str, name: str, input: dict[str, Any]) -> Any:
         """The payload of an example mutation that is expected to go well."""
         payload = next(iter((await self.data(who, operation(name), {"input": input})).values()))
@@ -75,7 +93,7 @@ class Book:
 @pytest.fixture
 async def empty_book(database_url: str) -> AsyncIterator[Book]:
     """A server over an empty database, and its first owner."""
-    async with open_services(settings.load(database_url=database_url, compact_seconds=3600)) as services:
+    async with open_services(settings.load(database_url=database_url, compact_seconds=3600, live_heal_seconds=600)) as services:
         built = build_schema(services.cursor_secret)
         book = Book(services, Operations(built, services.database, services))
 

@@ -24,10 +24,10 @@ TRAINING = [
     "CreateTrainTask", "ImportTrainConfig", "StartTrainTask", "FinishTrainTask", "FailTrainTask", "UpdateTrainTask",
     "CancelTrainTask", "RetryTrainTask", "CloneTrainTask", "DeleteTrainTask", "PurgeTrainTask", "RestoreTrainTask",
     "TrainTasks",
-    "ReportProgress", "Curves", "CompareTrainTasks", "TrainStatistics",
+    "ReportProgress", "Curves", "TrainProgress", "CompareTrainTasks", "TrainStatistics",
 ]  # fmt: skip
 STILL_TO_COME = [
-    "CreateSnapshot", "TrainTask", "RecommendParameters", "TrainProgress", "TrainTaskChanged",
+    "CreateSnapshot", "TrainTask", "RecommendParameters", "TrainTaskChanged",
 ]  # fmt: skip
 
 

@@ -62,6 +62,10 @@ class Points:
         """Those that arrived after the given one."""
         return self[int(np.searchsorted(self.arrivals, arrival, side="right")) :]
 
+    def before(self, arrival: int) -> Points:
+        """Those that arrived before the given one."""
+        return self[: int(np.searchsorted(self.arrivals, arrival, side="left"))]
+
     def within(self, first_step: int, last_step: int) -> Points:
         """Those whose steps lie in the range, both ends included."""
         return self[(self.steps >= first_step) & (self.steps <= last_step)]
