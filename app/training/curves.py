@@ -146,6 +146,7 @@ def _finished(series: _Series, curve: Curve) -> TaskCurve:
         whole_numbers_json(curve.non_finite),
     )
 
+
 @cache
 def _series_statement(dialect_name: str, kind: str) -> Statement:
     visible = str(scope.train_task(TrainTask.__table__, kind))

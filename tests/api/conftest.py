@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +72,7 @@ class Book:
         prepared = self.operations.prepare(Request(query, variables), self.people[who])
         opened: Any = await self.operations.subscribe(prepared, self.people[who])
 
-        async def responses() -> AsyncIterator[Any]:
+        async def responses() -> AsyncGenerator[Any, None]:
             if isinstance(opened, dict):
                 yield opened
                 return
@@ -93,7 +93,9 @@ class Book:
 @pytest.fixture
 async def empty_book(database_url: str) -> AsyncIterator[Book]:
     """A server over an empty database, and its first owner."""
-    async with open_services(settings.load(database_url=database_url, compact_seconds=3600, live_heal_seconds=600)) as services:
+    async with open_services(
+        settings.load(database_url=database_url, compact_seconds=3600, live_heal_seconds=600)
+    ) as services:
         built = build_schema(services.cursor_secret)
         book = Book(services, Operations(built, services.database, services))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.accounts.access import OPERATOR
-from app.accounts.workspaces import add_member, remove_member
+from app.accounts.workspaces import remove_member
 from app.training.compactor import compact_waiting
 from tests.api.conftest import Book, operation
 
@@ -127,8 +127,8 @@ async def test_purging_a_task_ends_its_streams(book: Book) -> None:
 
 
 async def remove(book: Book, who: str) -> None:
-    ids = [int(book.ids[name].partition("_")[2]) for name in ("here", who)]
-    await book.services.database.transact(remove_member, *ids, viewer=OPERATOR)
+    workspace, user = (int(book.ids[name].partition("_")[2]) for name in ("here", who))
+    await book.services.database.transact(remove_member, workspace, user, viewer=OPERATOR)
 
 
 async def test_losing_a_membership_ends_the_streams_at_once(book: Book) -> None:
