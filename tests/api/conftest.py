@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from app.accounts.workspaces import create_workspace
 from app.annotation.tables import Snapshot
 from app.db import UnitOfWork
 from app.graphql.operations import Operations, Request
+from app.graphql.sharing import Message
 from app.schema import build_schema
 from app.services import Services, open_services
 from app.training.tables import Metric
@@ -68,20 +70,32 @@ class Book:
 
     @asynccontextmanager
     async def follow(self, who: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[Any]]:
-        """The responses of a subscription, as their JSON says."""
-        prepared = self.operations.prepare(Request(query, variables), self.people[who])
-        opened: Any = await self.operations.subscribe(prepared, self.people[who])
+        """The responses of a subscription, as their JSON says, to its end."""
+        viewer = self.people[who]
+        prepared = self.operations.prepare(Request(query, variables), viewer)
+        sent: asyncio.Queue[Any] = asyncio.Queue()
 
-        async def responses() -> AsyncGenerator[Any, None]:
-            if isinstance(opened, dict):
-                yield opened
-                return
-            async with aclosing(opened):
-                async for response in opened:
-                    yield orjson.loads(orjson.dumps(response))
+        async def send(message: Message) -> None:
+            sent.put_nowait(orjson.loads(message.text))
 
-        async with aclosing(responses()) as following:
-            yield following
+        async def run() -> None:
+            try:
+                refused = await self.operations.subscribe(prepared, viewer, send)
+                if refused is not None:
+                    sent.put_nowait(refused)
+            finally:
+                sent.put_nowait(None)
+
+        async def responses() -> AsyncIterator[Any]:
+            while (response := await sent.get()) is not None:
+                yield response
+
+        running = asyncio.create_task(run())
+        try:
+            yield responses()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
 
     async def mutate(self, who: str, name: str, input: dict[str, Any]) -> Any:
         """The payload of an example mutation that is expected to go well."""
