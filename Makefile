@@ -14,7 +14,7 @@ WEB := app/web/static/.build-hash
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema web bench bench-search bench-against docs lock clean picture
+.PHONY: help serve test check format schema web bench bench-peers bench-search bench-against docs lock clean picture
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,11 @@ web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
 picture: $(DEV) $(WEB) ## take docs/graphiql.png anew; look at it before you commit
 	@$(BIN)/python -m tests.browser.picture
 
-bench: $(DEV) ## measure against plain Strawberry and a bare handler
+bench: $(DEV) ## measure against plain Strawberry, a bare handler and other trackers
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(DEV) ## install the trackers that `make bench` compares with into .peers/ (about 1 GB)
+	@$(BIN)/python -m bench.peers
 
 bench-search: $(DEV) ## a page of what a search finds, among a million records
 	@$(BIN)/python -m bench.search $(ARGS)
@@ -63,7 +66,7 @@ lock: $(DEV) ## renew requirements/*.txt within pyproject.toml's bounds (`make l
 	@$(LOCK) $(ARGS) pyproject.toml --group build --group dev --constraints requirements/runtime.txt --no-annotate --output-file requirements/dev.txt
 
 clean: ## remove the environment, what was built and the caches; databases stay
-	rm -rf .venv app/web/static web/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new
+	rm -rf .venv .peers app/web/static web/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is installed again only when its lock file or pyproject.toml is newer than its stamp. Everything comes

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +20,19 @@ import uvloop
 
 from bench import report
 from bench.book import make_book
+from bench.chart import chart
+from bench.databases import KINDS, empty_databases, execute
+from bench.ingest import ingest
 from bench.measure import Plan
-from bench.scenarios import Databases, run
+from bench.scenarios import Databases, Result, run
+from bench.task_list import task_list
 from tests.support.postgres import PostgresServer
 
 FULL = Plan(rounds=9, seconds=2.0, warm_up_seconds=1.0)
 QUICK = Plan(rounds=3, seconds=1.0, warm_up_seconds=0.5)
 
-DATABASES = ("postgresql", "sqlite")
-OPERATIONS = ("RecordPage", "submitResponse")
+ANNOTATION = ("RecordPage", "submitResponse")
+OPERATIONS = (*ANNOTATION, "TrainTasks", "ingest", "curve")
 COPIES = 3
 
 
@@ -39,14 +43,14 @@ def main() -> int:
     plan = Plan(given.rounds or plan.rounds, given.seconds or plan.seconds, plan.warm_up_seconds)
     began = time.monotonic()
     results = []
-    for kind in given.database or DATABASES:
-        with _databases(kind) as databases:
-            results += uvloop.run(run(databases, plan, given.operation or OPERATIONS))
+    for kind in given.database or KINDS:
+        results += _measured(kind, plan, given.operation or OPERATIONS)
     print(report.table(results))
+    share, took = report.generator_share(results), time.monotonic() - began
     print(
         f"\nMedian of {plan.rounds} rounds of {plan.seconds:g} s each (least-greatest), servers in turn, one process "
-        f"each, 8 connections.\nThe load generator took at most {report.generator_share(results):.2f} of a core; "
-        f"all of it took {time.monotonic() - began:.0f} s."
+        f"each, 8 connections; one for each writer, and one for curves and lists of tasks.\nThe load generator took at "
+        f"most {share:.2f} of a core; all of it took {took:.0f} s."
     )
     report.write(results, plan)
     for line in (missed := report.missed(results)):
@@ -54,12 +58,36 @@ def main() -> int:
     return 1 if missed else 0
 
 
+def _measured(kind: str, plan: Plan, operations: Sequence[str]) -> list[Result]:
+    """The operations on one kind of database; what is compared with other trackers, on SQLite, as they have it."""
+    results = []
+    if annotation := [name for name in ANNOTATION if name in operations]:
+        with _databases(kind) as databases:
+            results += uvloop.run(run(databases, plan, annotation))
+    if "TrainTasks" in operations:
+        _say(f"TrainTasks on {kind}")
+        with empty_databases(kind, ("many", "few")) as empty:
+            results += uvloop.run(task_list(empty, plan))
+    if kind == "sqlite":
+        if "ingest" in operations:
+            _say("ingest")
+            results += uvloop.run(ingest(plan))
+        if "curve" in operations:
+            _say("curve")
+            results += uvloop.run(chart(plan))
+    return results
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Gradbook against other servers, in one run.")
     parser.add_argument("--quick", action="store_true", help="few and short rounds, to try things; no figures to keep")
     parser.add_argument("--rounds", type=int, help="rounds; 9 without --quick")
     parser.add_argument("--seconds", type=float, help="seconds per server and round; 2 without --quick")
-    parser.add_argument("--database", action="append", choices=DATABASES, help="this one only")
+    parser.add_argument("--database", action="append", choices=KINDS, help="this one only")
     parser.add_argument("--operation", action="append", choices=OPERATIONS, help="this one only")
     return parser.parse_args()
 
@@ -75,21 +103,13 @@ def _databases(kind: str) -> Iterator[Databases]:
             yield Databases(kind, book, [f"sqlite:///{copy}" for copy in copies], None)
         return
     with PostgresServer(durable=True) as server:
-        asyncio.run(_execute(server, "postgres", "CREATE DATABASE book"))
+        asyncio.run(execute(server.url("postgres"), "CREATE DATABASE book"))
         book = make_book(server.url("book"))
-        asyncio.run(_execute(server, "book", "VACUUM ANALYZE"))
+        asyncio.run(execute(server.url("book"), "VACUUM ANALYZE"))
         names = [f"copy{number}" for number in range(COPIES)]
         for name in names:
-            asyncio.run(_execute(server, "postgres", f"CREATE DATABASE {name} TEMPLATE book"))
+            asyncio.run(execute(server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE book"))
         yield Databases(kind, book, [server.url(name) for name in names], server.pid)
-
-
-async def _execute(server: PostgresServer, database: str, statement: str) -> None:
-    connection = await server.connect(database)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 if __name__ == "__main__":

@@ -24,14 +24,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import orjson
 import uvloop
 
+from bench.databases import empty_databases, execute
 from bench.load import Accept, http_request, one_answer
 from bench.measure import Plan, Target, measure, serving
 from bench.operations import RECORD_PAGE, body, page_variables
-from tests.support.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 GOAL = 0.9
@@ -53,18 +52,18 @@ def main() -> int:
     slow = []
     with _checked_out(given.base) as base:
         for kind in given.database or ("postgresql", "sqlite"):
-            with _urls(kind) as (urls, pid):
+            with empty_databases(kind, (NOW, BEFORE)) as databases:
                 folders = (ROOT, base)
                 targets = [
                     Target(name, "bench.ours:serve", url, folder=folder)
-                    for name, url, folder in zip((NOW, BEFORE), urls, folders, strict=True)
+                    for name, url, folder in zip((NOW, BEFORE), databases.urls, folders, strict=True)
                 ]
                 requests = {target.name: _request(target) for target in targets}
-                if pid is not None:
-                    for url in urls:
-                        asyncio.run(_execute(url, "VACUUM ANALYZE"))
+                if databases.pid is not None:
+                    for url in databases.urls:
+                        asyncio.run(execute(url, "VACUUM ANALYZE"))
                 with serving(targets):
-                    uvloop.run(_measure(targets, requests, plan, pid))
+                    uvloop.run(_measure(targets, requests, plan, databases.pid))
             ratios = [
                 now.requests_per_second / before.requests_per_second
                 for now, before in zip(targets[0].rounds, targets[1].rounds, strict=True)
@@ -117,19 +116,6 @@ def _checked_out(revision: str) -> Iterator[Path]:
             subprocess.run(["git", "worktree", "prune"], cwd=ROOT, check=True)
 
 
-@contextmanager
-def _urls(kind: str) -> Iterator[tuple[list[str], int | None]]:
-    """Two empty databases, and the process of their server if they have one."""
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="gradbook-bench-") as folder:
-            yield [f"sqlite:///{folder}/{name}.db" for name in (NOW, BEFORE)], None
-        return
-    with PostgresServer(durable=True) as server:
-        for name in (NOW, BEFORE):
-            asyncio.run(_execute(server.url("postgres"), f"CREATE DATABASE {name}"))
-        yield [server.url(name) for name in (NOW, BEFORE)], server.pid
-
-
 def _request(target: Target) -> bytes:
     """Fill the target's database by its own code; the request for its page."""
     filled = subprocess.run(
@@ -137,14 +123,6 @@ def _request(target: Target) -> bytes:
     )
     dataset_id, key = json.loads(filled.stdout)
     return http_request("/graphql", key, body(RECORD_PAGE, page_variables(dataset_id)))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def _measure(targets: Sequence[Target], requests: dict[str, bytes], plan: Plan, pid: int | None) -> None:

@@ -135,10 +135,11 @@ async def drive(
             connection.close()
 
 
-def http_request(path: str, key: str, body: bytes) -> bytes:
-    """A POST of JSON with an API key, as bytes for the wire."""
+def http_request(path: str, key: str, body: bytes, header: str = "") -> bytes:
+    """A POST of JSON with an API key, and perhaps one header line more, as bytes for the wire."""
+    more = f"{header}\r\n" if header else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n{more}"
         f"content-type: application/json\r\naccept: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

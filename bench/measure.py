@@ -6,8 +6,9 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,16 @@ class Plan:
 
 @dataclass(slots=True)
 class Target:
-    """One of the servers: `factory` is module:function, called with the URL of the database, `folder` its source."""
+    """One of the servers: `factory` is module:function, called with the URL of the database, `folder` its source.
+
+    `start` is how a server is started that is none of ours: it gives its port and its process id.
+    """
 
     name: str
-    factory: str
-    url: str
+    factory: str = ""
+    url: str = ""
     folder: Path | None = None
+    start: Callable[[], AbstractContextManager[tuple[int, int]]] | None = None
     port: int = 0
     pid: int = 0
     rounds: list[Round] = field(default_factory=list)
@@ -80,12 +85,13 @@ def serving(targets: Sequence[Target]) -> Iterator[None]:
     """The servers run, one process each, for the length of the block."""
     with ExitStack() as stack:
         for target in targets:
-            stack.enter_context(_process(target))
+            start = target.start or partial(_process, target)
+            target.port, target.pid = stack.enter_context(start())
         yield
 
 
 @contextmanager
-def _process(target: Target) -> Iterator[None]:
+def _process(target: Target) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "bench.server", target.factory, target.url]
     with subprocess.Popen(
         command, cwd=target.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -95,9 +101,8 @@ def _process(target: Target) -> Iterator[None]:
         said = process.stdout.readline()
         if not said:
             raise RuntimeError(f"The server {target.name} did not start; see above.")
-        target.port, target.pid = int(said), process.pid
         try:
-            yield
+            yield int(said), process.pid
         finally:
             process.stdin.close()
             try:
@@ -110,19 +115,24 @@ async def measure(
     targets: Sequence[Target],
     asked: Callable[[Target], tuple[Iterator[tuple[Any, bytes]], Accept[Any]]],
     plan: Plan,
-    database_pid: int | None,
+    database_pid: int | None = None,
+    connections: int = CONNECTIONS,
 ) -> None:
     """Drive each target in each round; what was measured is added to the targets.
 
     `asked` gives a target's requests, which go on from round to round, and how its answers are checked.
     """
     asking = {target.name: asked(target) for target in targets}
+
+    async def go(target: Target, seconds: float) -> Window:
+        return await drive(target.port, *asking[target.name], connections=connections, seconds=seconds)
+
     for target in targets:
-        await _drive(target, *asking[target.name], plan.warm_up_seconds)
+        await go(target, plan.warm_up_seconds)
     for number in range(plan.rounds):
         for target in targets if number % 2 == 0 else reversed(targets):
             server, database = tree_seconds(target.pid), tree_seconds(database_pid) if database_pid else 0.0
-            window = await _drive(target, *asking[target.name], plan.seconds)
+            window = await go(target, plan.seconds)
             server = tree_seconds(target.pid) - server
             database = (tree_seconds(database_pid) if database_pid else 0.0) - database
             target.rounds.append(
@@ -135,7 +145,3 @@ async def measure(
                     window.own_cpu_seconds / window.seconds,
                 )
             )
-
-
-async def _drive(target: Target, requests: Iterator[tuple[Any, bytes]], accept: Accept[Any], seconds: float) -> Window:
-    return await drive(target.port, requests, accept, connections=CONNECTIONS, seconds=seconds)

@@ -7,19 +7,23 @@ from pathlib import Path
 
 import orjson
 
-_FILE = Path(__file__).parents[1] / "examples" / "operations" / "annotation.graphql"
+_FOLDER = Path(__file__).parents[1] / "examples" / "operations"
 PAGE_SIZE = 50
 
 
-def operation(name: str) -> str:
+def operation(name: str, file: str = "annotation") -> str:
     """The text of one operation."""
-    found = re.search(rf"^(query|mutation) {name}\b.*?^}}$", _FILE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert found, f"{_FILE} has no operation {name}"
+    said = (_FOLDER / f"{file}.graphql").read_text("utf-8")
+    found = re.search(rf"^(query|mutation) {name}\b.*?^}}$", said, re.DOTALL | re.MULTILINE)
+    assert found, f"{file}.graphql has no operation {name}"
     return found[0]
 
 
 RECORD_PAGE = operation("RecordPage")
 SUBMIT_RESPONSE = operation("SubmitResponse")
+REPORT_PROGRESS = operation("ReportProgress", "training")
+CURVES = operation("Curves", "training")
+TRAIN_TASKS = operation("TrainTasks", "training")
 
 
 def page_variables(dataset_id: int) -> dict[str, object]:

@@ -11,18 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Plan, Spread, Target, ratio
-from bench.scenarios import BARE, OURS, PLAIN, Result
+from bench.measure import Plan, Spread, ratio
+from bench.scenarios import OURS, Result
 
 RESULTS = Path(__file__).parent / "results.json"
-
-GOALS = {
-    ("RecordPage", "postgresql", PLAIN): 10.0,
-    ("RecordPage", "postgresql", BARE): 0.5,
-    ("submitResponse", "postgresql", BARE): 0.4,
-    ("submitResponse", "sqlite", BARE): 0.4,
-}
-"""The least ratio that is asked for, by operation, database and the server that ours is compared with."""
 
 
 def table(results: Sequence[Result]) -> str:
@@ -34,7 +26,7 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         ours = result.target(OURS)
         for target in result.targets:
-            compared = "" if target is ours else _ratio(ratio(ours, target), GOALS.get(_goal(result, target)))
+            compared = "" if target is ours else _ratio(ratio(ours, target), result.goals.get(target.name))
             rounds = target.rounds
             cells = [
                 f"{result.operation}, {result.database}" if target is ours else "",
@@ -47,18 +39,27 @@ def table(results: Sequence[Result]) -> str:
                 "-" if result.database == "sqlite" else f"{_median(1000 * one.database_cpu for one in rounds):.2f}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
+        lines += [f"|  | {name} | is not installed: `make bench-peers` | | | | | |" for name in result.absent]
+    lines += [f"\n{one.what}: {one.found:.2f} (≤ {one.most:g} wanted)" for result in results for one in result.figures]
     return "\n".join(lines)
 
 
 def missed(results: Sequence[Result]) -> list[str]:
     """The goals that were not reached."""
-    return [
+    slow = [
         f"{result.operation} on {result.database}: {found:.2f} × the {target.name}, wanted {goal:g} or more"
         for result in results
         for target in result.targets
-        if (goal := GOALS.get(_goal(result, target))) is not None
+        if (goal := result.goals.get(target.name)) is not None
         and (found := ratio(result.target(OURS), target).median) < goal
     ]
+    great = [
+        f"{one.what}: {one.found:.2f}, wanted {one.most:g} or less"
+        for result in results
+        for one in result.figures
+        if one.found > one.most
+    ]
+    return slow + great
 
 
 def generator_share(results: Sequence[Result]) -> float:
@@ -82,6 +83,8 @@ def write(results: Sequence[Result], plan: Plan, path: Path = RESULTS) -> None:
                 "operation": result.operation,
                 "database": result.database,
                 "notes": result.notes,
+                "absent": list(result.absent),
+                "figures": [asdict(one) for one in result.figures],
                 "servers": {target.name: [asdict(one) for one in target.rounds] for target in result.targets},
                 "ratios": {
                     target.name: asdict(ratio(result.target(OURS), target))
@@ -102,12 +105,12 @@ def _processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _goal(result: Result, target: Target) -> tuple[str, str, str]:
-    return result.operation, result.database, target.name
-
-
 def _spread(spread: Spread) -> str:
-    return f"**{spread.median:,.0f}** ({spread.least:,.0f}–{spread.greatest:,.0f})"
+    return f"**{_number(spread.median)}** ({_number(spread.least)}–{_number(spread.greatest)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _ratio(spread: Spread, goal: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,12 @@ Asked = tuple[Iterator[tuple[Any, bytes]], Accept[Any]]
 
 OURS, PLAIN, BARE = "Gradbook", "plain Strawberry", "bare handler"
 
+_GOALS = {
+    ("RecordPage", "postgresql"): {PLAIN: 10.0, BARE: 0.5},
+    ("submitResponse", "postgresql"): {BARE: 0.4},
+    ("submitResponse", "sqlite"): {BARE: 0.4},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Databases:
@@ -35,13 +41,29 @@ class Databases:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """Something else that was measured, which is to be `most` at most."""
+
+    what: str
+    found: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """One operation on one kind of database."""
+    """One operation on one kind of database.
+
+    `goals` are the least ratios that are asked for, by the name of the server that ours is compared with; `absent` are
+    those servers that are not installed.
+    """
 
     operation: str
     database: str
     targets: Sequence[Target]
     notes: dict[str, Any] = field(default_factory=dict)
+    goals: Mapping[str, float] = field(default_factory=dict)
+    absent: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
 
     def target(self, name: str) -> Target:
         """The one with this name."""
@@ -77,7 +99,8 @@ async def record_page(databases: Databases, plan: Plan) -> Result:
             return itertools.repeat((None, request)), accept
 
         await measure(targets, asking, plan, databases.pid)
-    return Result("RecordPage", databases.kind, targets, {"answer_bytes": len(ours), "records": len(book.record_ids)})
+    notes = {"answer_bytes": len(ours), "records": len(book.record_ids)}
+    return _result("RecordPage", databases, targets, notes)
 
 
 async def submit_response(databases: Databases, plan: Plan) -> Result:
@@ -104,7 +127,11 @@ async def submit_response(databases: Databases, plan: Plan) -> Result:
     for target in targets:
         await _check_written(target, acknowledged[target.name])
     notes = {target.name: f"{len(acknowledged[target.name]):,} acknowledged, all there" for target in targets}
-    return Result("submitResponse", databases.kind, targets, notes)
+    return _result("submitResponse", databases, targets, notes)
+
+
+def _result(operation: str, databases: Databases, targets: Sequence[Target], notes: dict[str, Any]) -> Result:
+    return Result(operation, databases.kind, targets, notes, _GOALS.get((operation, databases.kind), {}))
 
 
 @dataclass(frozen=True, slots=True)

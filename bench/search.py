@@ -14,11 +14,9 @@ import random
 import sqlite3
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 import asyncpg
 import orjson
@@ -39,9 +37,9 @@ from app.db.types import instant_text, json_text
 from app.services import open_book
 from app.settings import load
 from bench.book import PASSAGES
+from bench.databases import empty_databases
 from bench.in_process import Ask, running
 from bench.operations import body
-from tests.support.postgres import PostgresServer
 
 FEW, MANY = 10_000, 1_000_000
 RARE, COMMON = "zyzzyva", "republic"
@@ -51,6 +49,7 @@ MOST = 2.0
 
 _FIRST_ID = 1_000_000_000
 _BATCH = 20_000
+_MEMORY = {"shared_buffers": "256MB", "maintenance_work_mem": "256MB"}
 _COLUMNS = "id dataset_id external_id fields status submitted_count required inserted_at updated_at changed"
 _QUERY = """
     query ($dataset: ID!, $search: String!) {
@@ -72,8 +71,8 @@ def main() -> int:
     given = parser.parse_args()
     held = True
     for kind in given.database or ("postgresql", "sqlite"):
-        with _databases(kind) as urls:
-            held &= uvloop.run(_measure(kind, urls, given.many, given.rounds))
+        with empty_databases(kind, ("few", "many"), _MEMORY) as databases:
+            held &= uvloop.run(_measure(kind, databases.urls, given.many, given.rounds))
     return 0 if held else 1
 
 
@@ -118,25 +117,6 @@ async def _time(ask: Ask, book: tuple[int, str], query: str, word: str) -> float
 async def _asked(url: str) -> AsyncIterator[Ask]:
     async with running(build_app(load(database_url=url))) as (_, ask):
         yield ask
-
-
-@contextmanager
-def _databases(kind: str) -> Iterator[list[str]]:
-    """Two empty databases."""
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="gradbook-bench-") as folder:
-            yield [f"sqlite:///{Path(folder) / name}.db" for name in ("few", "many")]
-        return
-    with PostgresServer(settings={"shared_buffers": "256MB", "maintenance_work_mem": "256MB"}) as server:
-        asyncio.run(_create(server))
-        yield [server.url("few"), server.url("many")]
-
-
-async def _create(server: PostgresServer) -> None:
-    connection = await server.connect()
-    for name in ("few", "many"):
-        await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
 
 
 async def _fill(url: str, count: int) -> tuple[int, str]:

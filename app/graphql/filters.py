@@ -246,13 +246,21 @@ class WhereCompiler:
         key = rows.c[declared.key]
         if operator == "isNull":
             return self._test(key, Snowflake(), operator, ids)
-        target = self.entities[declared.target]
-        self.aliases += 1
-        there = target.table.alias(f"w{self.aliases}")
-        named = self._test(there.c[target.fields[declared.named][0]], Text(), "in", names)
-        visible = scope_of(target, there, self.kind, self.entities)
-        found = or_(self._test(key, Snowflake(), "in", ids), key.in_(select(there.c.id).where(named, visible)))
-        return found if operator in ("eq", "in") else not_(func.coalesce(found, false()))
+        found: list[Condition] = []
+        if range(*ids):
+            found.append(self._test(key, Snowflake(), "in", ids))
+        if range(*names):
+            target = self.entities[declared.target]
+            self.aliases += 1
+            there = target.table.alias(f"w{self.aliases}")
+            named = self._test(there.c[target.fields[declared.named][0]], Text(), "in", names)
+            visible = scope_of(target, there, self.kind, self.entities)
+            leads = select(there.c.id).where(named, visible)
+            # One name is one row, and only an equality lets an index give the rows in an order.
+            is_one = operator in ("eq", "ne")
+            found.append(key == leads.scalar_subquery() if is_one else key.in_(leads))
+        either = or_(false(), *found)
+        return either if operator in ("eq", "in") else not_(func.coalesce(either, false()))
 
     def _related(self, entity: Entity, rows: Rows, name: str, shape: Shape) -> Condition:
         target, child, belongs = self._children(entity, rows, name)

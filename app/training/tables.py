@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import datetime
 import enum
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.db.indexes import descending
 from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text, TextList
 
 
@@ -46,7 +47,6 @@ class TrainTask(Base):
     __table_args__ = (
         UniqueConstraint("task_uuid"),
         UniqueConstraint("retry_of_id"),
-        Index("ix_train_task_user_id_status_start_time", "user_id", "status", "start_time", "id"),
         Index("ix_train_task_user_id_status_id", "user_id", "status", "id"),
         Index("ix_train_task_workspace_id_status_id", "workspace_id", "status", "id"),
         Index("ix_train_task_workspace_id_id", "workspace_id", "id"),
@@ -110,6 +110,17 @@ class TrainTask(Base):
     updated_at: Mapped[datetime.datetime] = mapped_column(Instant)
     deleted_at: Mapped[datetime.datetime | None] = mapped_column(Instant)
     changed: Mapped[int] = mapped_column(Snowflake)
+
+
+_columns = cast("Table", TrainTask.__table__).c
+# Somebody's tasks of one status, the newest first.
+Index(
+    "ix_train_task_user_id_status_start_time",
+    _columns.user_id,
+    _columns.status,
+    descending(_columns.start_time),
+    descending(_columns.id),
+)
 
 
 class MetricSource(Base):

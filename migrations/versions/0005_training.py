@@ -6,6 +6,8 @@ Revises: 0004
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -96,7 +98,11 @@ def upgrade() -> None:
     op.create_index("ix_train_task_fingerprint", "train_task", ["fingerprint"])
     op.create_index("ix_train_task_status_heartbeat_at", "train_task", ["status", "heartbeat_at"])
     op.create_index("ix_train_task_user_id_status_id", "train_task", ["user_id", "status", "id"])
-    op.create_index("ix_train_task_user_id_status_start_time", "train_task", ["user_id", "status", "start_time", "id"])
+    # PostgreSQL, reading a plain index backwards, would begin with the rows without a value.
+    descending: list[Any] = ["start_time", "id"]
+    if op.get_bind().dialect.name == "postgresql":
+        descending = [sa.text("start_time DESC NULLS LAST"), sa.text("id DESC")]
+    op.create_index("ix_train_task_user_id_status_start_time", "train_task", ["user_id", "status", *descending])
     op.create_index("ix_train_task_workspace_id_id", "train_task", ["workspace_id", "id"])
     op.create_index("ix_train_task_workspace_id_status_id", "train_task", ["workspace_id", "status", "id"])
     op.create_table(

@@ -119,7 +119,8 @@ def test_a_missed_goal_is_named() -> None:
 
     ours_, fast, slow = target(OURS, 100, 200, 120), target(BARE, 200, 450, 300), target(PLAIN, 10, 10, 10)
     assert ratio(ours_, fast).median == pytest.approx(200 / 450)
-    [line] = missed([Result("RecordPage", "postgresql", [ours_, slow, fast])])
+    result = Result("RecordPage", "postgresql", [ours_, slow, fast], goals={PLAIN: 10.0, BARE: 0.5})
+    [line] = missed([result])
     assert line == "RecordPage on postgresql: 0.44 × the bare handler, wanted 0.5 or more"
 
 
