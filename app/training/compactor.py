@@ -30,7 +30,7 @@ FULL = 4_096  # points of a metric that wait, or
 MANY = 64  # chunks of a metric that wait: they are compacted. When the task has ended, whatever waits is.
 _METRICS = 200  # that are looked for at once
 _CHUNKS = 1_024  # of one task that are rewritten at once, at most, with
-_POINTS = 131_072  # points
+_POINTS = 32 * FULL  # points; of fewer than 2 * FULL, the rest of before and what waits might fill nothing more
 
 
 class Due(NamedTuple):

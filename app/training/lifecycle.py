@@ -213,13 +213,16 @@ class TaskState:
     version: int
 
 
-def visible_task(uow: UnitOfWork, task: TaskName, *path: str, lock: bool = False) -> TaskState:
-    """The task, if the viewer sees it; with `lock` nobody changes it meanwhile. Raises NOT_FOUND."""
+def visible_task(uow: UnitOfWork, task: TaskName, *path: str, lock: bool = False, remove: bool = False) -> TaskState:
+    """The task, if the viewer sees it; with `lock` nobody changes it meanwhile. Raises NOT_FOUND.
+
+    With `remove` nobody refers to it meanwhile, either: whoever does, as the compactor, is waited for.
+    """
     wanted = select(_task.c.id, _task.c.workspace_id, _task.c.status, _task.c.version).where(
         is_named(_task, task), visible(uow)
     )
-    if lock:
-        wanted = wanted.with_for_update(key_share=True)
+    if lock or remove:
+        wanted = wanted.with_for_update(key_share=not remove)
     row = uow.connection.execute(wanted, {"viewer_id": uow.viewer.id}).first()
     if row is None:
         message = f"There is no training task {shown_name(task)} that you can see."

@@ -81,10 +81,10 @@ def clone_train_task(uow: UnitOfWork, task: TaskName, overrides: GivenInputs) ->
 
     Raises NOT_FOUND, INVALID_INPUT.
     """
-    row = uow.connection.execute(
-        select(_task.c.id, _task.c.workspace_id, *_INPUT_COLUMNS).where(is_named(_task, task), visible(uow)),
-        {"viewer_id": uow.viewer.id},
-    ).first()
+    inputs = select(_task.c.id, _task.c.workspace_id, *_INPUT_COLUMNS).where(is_named(_task, task), visible(uow))
+    # It is not purged while the clone comes to refer to it.
+    held = inputs.with_for_update(read=True, key_share=True)
+    row = uow.connection.execute(held, {"viewer_id": uow.viewer.id}).first()
     if row is None:
         raise _missing(task)
     checked = task_values(overrides.values, *overrides.path)
@@ -147,7 +147,7 @@ def purge_train_task(uow: UnitOfWork, task: TaskName) -> int:
 
     Clones and attempts of it stay, and point to nothing. Raises NOT_FOUND, and FORBIDDEN for ANNOTATORs.
     """
-    state = visible_task(uow, task, lock=True)
+    state = visible_task(uow, task, remove=True)
     if uow.viewer.role is Role.ANNOTATOR:
         message = "Only an ADMIN of the workspace or an OWNER may purge this task; you are ANNOTATOR: delete it."
         raise GradbookError(Code.FORBIDDEN, message, ("id",))

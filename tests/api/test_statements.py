@@ -107,3 +107,67 @@ async def test_a_mutation_reads_once_for_each_field_of_its_payload(book: Book, c
     assert writes <= 5
     whole = await count(lambda: book.mutate("ann", "SubmitResponses", {"responses": answers}))
     assert whole == writes + 2
+
+
+CURVES = """query ($tasks: [ID!]!, $metrics: [String!]!) {
+    curves(tasks: $tasks, metrics: $metrics, maxPoints: 5) { task { id } steps values }
+    trainTasks(first: 500) { nodes {
+        id config metrics { last } curves(metrics: $metrics, maxPoints: 5) { steps }
+        clonedFrom { id } nextAttempt { id } createUser { username } } }
+}"""
+
+
+async def _task_life(book: Book, count: Count, items: int) -> dict[str, int]:
+    """How many statements each mutation of a task takes that has so many tags, sources, metrics, points, clones."""
+    found: dict[str, int] = {}
+
+    async def do(name: str, given: dict[str, Any]) -> Any:
+        answers: list[Any] = []
+
+        async def work() -> None:
+            answers.append(await book.mutate("admin", name, given))
+
+        found[name] = await count(work)
+        return answers[0]
+
+    tags = [str(n) for n in range(min(items, 49))]
+    texts = {"modelName": "m", "tags": tags, "extraParams": {str(n): n for n in range(items)}, "maxAttempts": 2}
+    task = {"id": (await do("CreateTrainTask", texts))["task"]["id"]}
+    config = "output_name: m\n" + "".join(f"key{n}: {n}\n" for n in range(items))
+    await do("ImportTrainConfig", {"format": "YAML", "text": config})
+    await do("UpdateTrainTask", {**task, "addTags": ["new"], "removeTags": tags, "set": {"loraRank": 4}})
+    clone = (await do("CloneTrainTask", {**task, "overrides": {"tags": tags}}))["task"]["id"]
+    await do("StartTrainTask", {**task, "source": "rank0"})
+    for n in range(1, items):
+        await book.mutate("admin", "CloneTrainTask", task)
+        await book.mutate("admin", "StartTrainTask", {**task, "source": f"rank{n}"})
+    points = list(range(items))
+    series = [{"metric": f"m{n}", "steps": points, "values": points} for n in range(items)]
+    await do("ReportProgress", {**task, "source": "rank0", "sequence": 0, "series": series})
+    found["again"] = await count(
+        lambda: book.mutate("admin", "ReportProgress", {**task, "source": "rank0", "sequence": 0, "series": series})
+    )
+    asked = {
+        "tasks": [task["id"], clone, *[book.ids["task_of_ann"]] * (items > 1)],
+        "metrics": [f"m{n}" for n in points],
+    }
+    found["curves"] = await count(lambda: book.data("admin", CURVES, asked))
+    await do("FailTrainTask", {**task, "error": "no memory", "logTail": "line\n" * items})
+    await do("RetryTrainTask", task)
+    await do("StartTrainTask", {"id": clone})
+    await do("FinishTrainTask", {"id": clone, "summary": {str(n): n for n in range(items)}})
+    await do("CancelTrainTask", {"id": (await book.mutate("admin", "RetryTrainTask", task))["task"]["id"]})
+    await do("DeleteTrainTask", task)
+    await do("RestoreTrainTask", task)
+    await do("PurgeTrainTask", task)
+    return found
+
+
+async def test_mutations_of_tasks_take_as_many_statements_for_fifty_of_all_as_for_one(book: Book, count: Count) -> None:
+    await _task_life(book, count, 1)  # PostgreSQL is asked about each connection's first
+    one = await _task_life(book, count, 1)
+    fifty = await _task_life(book, count, 50)
+    assert fifty == one
+    assert one["ReportProgress"] <= 7
+    assert one["again"] <= 3
+    assert max(one.values()) <= 12, one

@@ -16,6 +16,7 @@ from app.db import Database
 from app.training import compactor
 from app.training.compactor import compact_task, compact_waiting, compacting, find_due
 from app.training.curves import Asked, load_curves
+from app.training.metrics import compaction
 from tests.training.tasks import Run, series
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,12 @@ async def test_a_transaction_has_a_bound_of_work(run: Run, monkeypatch: pytest.M
     assert await compact_waiting(run.database, set()) >= 2
     compactor._waiting.cache_clear()
     assert exact(await run.points()) == before
+
+
+def test_a_transaction_takes_enough_to_get_on() -> None:
+    """A rest of almost FULL points comes first: what waits must still fill a chunk."""
+    assert compactor._POINTS >= 2 * compactor.FULL
+    assert compactor.FULL == compaction.FULL
 
 
 async def test_of_two_at_once_one_does_it(run: Run, database_url: str) -> None:
