@@ -62,7 +62,7 @@ class Root:
 
 
 def root(description: str, resolve: Resolver, *arguments: Argument) -> Any:
-    """A root field that `resolve(engine, info, arguments)` answers with finished JSON."""
+    """A root field that `resolve(engine, info, arguments)` answers with finished JSON; a subscription's with a feed."""
     return strawberry.field(description=description, metadata={DECLARED: Root(resolve, arguments)})
 
 
@@ -121,7 +121,7 @@ def build(
     for cls in types:
         for item in _fields(cls):
             _prepare(item, declared, inputs, objects)
-    for item in _fields(query):
+    for item in [*_fields(query), *(_fields(subscription) if subscription else ())]:
         declaration = item.metadata.get(DECLARED)
         if isinstance(declaration, Root):
             listing = declaration.listing
@@ -141,6 +141,8 @@ def build(
     check_types(core, declared, objects)
     engine = Engine(declared, objects, Selections(core, declared), secret)
     _resolve_roots(core, query, engine)
+    if subscription is not None:
+        _subscribe_roots(core, subscription, engine)
     _literal_defaults(core)
     _describe_inputs(core)
     return Built(schema, core, engine)
@@ -220,6 +222,19 @@ def _resolve_roots(core: GraphQLSchema, query: type, engine: Engine) -> None:
         declaration = item.metadata.get(DECLARED)
         if isinstance(declaration, Root):
             core.query_type.fields[camel(item.python_name)].resolve = _resolver(declaration, engine)
+
+
+def _subscribe_roots(core: GraphQLSchema, subscription: type, engine: Engine) -> None:
+    assert core.subscription_type is not None
+    for item in _fields(subscription):
+        declaration = item.metadata.get(DECLARED)
+        if isinstance(declaration, Root):
+            made = core.subscription_type.fields[camel(item.python_name)]
+            made.subscribe, made.resolve = _resolver(declaration, engine), _event
+
+
+def _event(event: Any, *_: Any, **__: Any) -> Any:
+    return event
 
 
 def _resolver(declaration: Root, engine: Engine) -> Any:

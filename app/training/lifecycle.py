@@ -151,11 +151,9 @@ def retry_train_task(uow: UnitOfWork, task: TaskName) -> int:
         ways = "it can still be finished, failed or canceled" if TRANSITIONS[state.status] else "clone it instead"
         raise _invalid(f"{shown_name(task)} is {state.status.name}: only what is FAILED is tried again; {ways}.")
     insert_attempts(uow, [state.id])
-    found = uow.connection.execute(
-        select(_task.c.id, _task.c.workspace_id).where(_task.c.retry_of_id == state.id)
-    ).one()
-    publish_task(uow, found.id, found.workspace_id)
-    return int(found.id)
+    number = uow.connection.execute(select(_task.c.id).where(_task.c.retry_of_id == state.id)).scalar_one()
+    publish_task(uow, number)
+    return int(number)
 
 
 def insert_attempts(uow: UnitOfWork, task_ids: Sequence[int], *, only_if_left: bool = False) -> None:
@@ -168,8 +166,8 @@ def insert_attempts(uow: UnitOfWork, task_ids: Sequence[int], *, only_if_left: b
     ids = uow.new_ids(len(task_ids))
     new = [{"old_id": old, "id": number, "task_uuid": str(uuid4())} for old, number in zip(task_ids, ids, strict=True)]
     insert = _insert_attempts(uow.dialect_name, only_if_left)
-    for number, workspace_id in uow.fetch(*insert.on(uow.dialect, rows=rows_json(new), now=uow.now)):
-        publish_task(uow, number, workspace_id)
+    for (number,) in uow.fetch(*insert.on(uow.dialect, rows=rows_json(new), now=uow.now)):
+        publish_task(uow, number)
 
 
 _NEW = {"old_id": "bigint", "id": "bigint", "task_uuid": "text"}
@@ -200,7 +198,7 @@ def _insert_attempts(name: str, only_if_left: bool) -> Statement:
     return statement(f"""
         INSERT INTO train_task ({", ".join(columns)})
         SELECT {values_sql} FROM {rows(name, _NEW)} JOIN train_task AS old ON old.id = rows.old_id
-        WHERE {enough} ON CONFLICT (retry_of_id) DO NOTHING RETURNING id, workspace_id""")
+        WHERE {enough} ON CONFLICT (retry_of_id) DO NOTHING RETURNING id""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,12 +255,12 @@ def _move(
         update(TrainTask)
         .where(is_named(_task, task), visible(uow), _task.c.status.in_(before))
         .values(status=to, lost=False, changed=change_number(), **values)
-        .returning(_task.c.id, _task.c.workspace_id)
+        .returning(_task.c.id)
     )
     row = uow.connection.execute(write, {"viewer_id": uow.viewer.id}).first()
     if row is None:
         return None
-    publish_task(uow, row.id, row.workspace_id)
+    publish_task(uow, row.id)
     return int(row.id)
 
 

@@ -37,7 +37,6 @@ class Reported(NamedTuple):
 
 class _Locked(NamedTuple):
     id: int
-    workspace_id: int
     arrival: int
     end_time: Any
     stop_requested: bool
@@ -64,7 +63,7 @@ def report_progress(uow: UnitOfWork, report: Report, late: datetime.timedelta) -
     _store(uow, task, report.series)
     touched = {"task_id": task.id, "step": given.step, "epoch": given.epoch, "now": uow.now}
     uow.fetch(*_TOUCH.on(uow.dialect, **touched))
-    publish_task(uow, task.id, task.workspace_id)
+    publish_task(uow, task.id)
     return Reported(report.points, turn.next_sequence, bool(task.stop_requested))
 
 
@@ -141,7 +140,7 @@ def _lock_task(kind: str, is_number: bool) -> Statement:
         if is_number
         else _task.c.task_uuid == bindparam("name", type_=Text)
     )
-    columns = (_task.c.id, _task.c.workspace_id, _task.c.next_arrival, _task.c.end_time, _task.c.stop_requested)
+    columns = (_task.c.id, _task.c.next_arrival, _task.c.end_time, _task.c.stop_requested)
     # Not FOR UPDATE: what refers to a task may be inserted meanwhile.
     return Statement(select(*columns).where(named, scope.train_task(_task, kind)).with_for_update(key_share=True))
 

@@ -123,6 +123,22 @@ Index(
 )
 
 
+class TrainTaskDeparture(Base):
+    """That a task is no longer in a workspace: it was purged, or is in another one by now.
+
+    Whoever could see it there is told so. There may be no such task any more.
+    """
+
+    __tablename__ = "train_task_departure"
+    __table_args__ = (Index("ix_train_task_departure_changed", "changed", "task_id"),)
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    task_id: Mapped[int] = mapped_column(Snowflake)
+    workspace_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("workspace.id"))
+    user_id: Mapped[int] = mapped_column(Snowflake, ForeignKey("user_account.id"))
+    changed: Mapped[int] = mapped_column(Snowflake)
+
+
 class MetricSource(Base):
     """One reporting process of a task. `next_sequence` is the number of the report that is expected next.
 

@@ -17,6 +17,7 @@ from app.annotation.tables import Dataset, Snapshot
 from app.db.changes import change_number
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
+from app.training.departures import note_departure
 from app.training.lifecycle import visible, visible_task
 from app.training.tables import Metric, MetricChunk, MetricSource, TaskStatus, TrainTask
 from app.training.task_names import TaskName, is_named, shown_name
@@ -113,11 +114,13 @@ def update_train_task(uow: UnitOfWork, change: UpdateTrainTask) -> WrittenTask:
         conditions.append(_task.c.status == TaskStatus.PENDING)
     if change.if_version is not None:
         conditions.append(_task.c.version == change.if_version)
+    if moved:
+        note_departure(uow, *conditions, _task.c.workspace_id != values["workspace_id"])
     write = (
         update(TrainTask)
         .where(*conditions)
         .values(version=_task.c.version + 1, updated_at=uow.now, changed=change_number(), **values)
-        .returning(_task.c.id, _task.c.workspace_id, *_INPUT_COLUMNS)
+        .returning(_task.c.id, *_INPUT_COLUMNS)
     )
     row = uow.connection.execute(write, {"viewer_id": uow.viewer.id}).first()
     if row is None:
@@ -128,7 +131,7 @@ def update_train_task(uow: UnitOfWork, change: UpdateTrainTask) -> WrittenTask:
     uow.connection.execute(
         update(TrainTask).where(TrainTask.id == row.id).values(tags=found, **derived({**stored, "tags": found}))
     )
-    publish_task(uow, row.id, row.workspace_id)
+    publish_task(uow, row.id)
     return WrittenTask(row.id, [*checked.redacted, *redacted])
 
 
@@ -152,14 +155,15 @@ def purge_train_task(uow: UnitOfWork, task: TaskName) -> int:
         message = "Only an ADMIN of the workspace or an OWNER may purge this task; you are ANNOTATOR: delete it."
         raise GradbookError(Code.FORBIDDEN, message, ("id",))
     task_id = state.id
+    note_departure(uow, _task.c.id == task_id)
     for table in (MetricChunk, Metric, MetricSource):
         uow.connection.execute(delete(table).where(table.__table__.c.task_id == task_id))
     for column in (_task.c.cloned_from_id, _task.c.retry_of_id):
         write = update(TrainTask).where(column == task_id).values({column.name: None, "changed": change_number()})
-        for row in uow.connection.execute(write.returning(_task.c.id, _task.c.workspace_id)):
-            publish_task(uow, row.id, row.workspace_id)
+        for row in uow.connection.execute(write.returning(_task.c.id)):
+            publish_task(uow, row.id)
     uow.connection.execute(delete(TrainTask).where(_task.c.id == task_id))
-    publish_task(uow, task_id, state.workspace_id)
+    publish_task(uow, task_id)
     return task_id
 
 
@@ -169,12 +173,12 @@ def _set_deleted(uow: UnitOfWork, task: TaskName, *, deleted: bool) -> int:
         update(TrainTask)
         .where(is_named(_task, task), visible(uow), is_other)
         .values(deleted_at=uow.now if deleted else None, updated_at=uow.now, changed=change_number())
-        .returning(_task.c.id, _task.c.workspace_id)
+        .returning(_task.c.id)
     )
     row = uow.connection.execute(write, {"viewer_id": uow.viewer.id}).first()
     if row is None:
         return visible_task(uow, task).id  # it is so already
-    publish_task(uow, row.id, row.workspace_id)
+    publish_task(uow, row.id)
     return int(row.id)
 
 
@@ -208,7 +212,7 @@ def _insert(
             changed=change_number(),
         )
     )
-    publish_task(uow, task_id, workspace_id)
+    publish_task(uow, task_id)
     return WrittenTask(task_id, checked.redacted)
 
 

@@ -96,7 +96,7 @@ def sweep(uow: UnitOfWork, patience: Patience) -> int:
     insert_attempts(uow, [row.id for row in failed], only_if_left=True)
     lost = _change(uow, and_(_is_silent(uow.now - patience.lost), not_(_task.c.lost)), lost=true())
     for row in (*failed, *lost):
-        publish_task(uow, row.id, row.workspace_id)
+        publish_task(uow, row.id)
     return len(failed) + len(lost)
 
 
@@ -109,7 +109,7 @@ def _change(uow: UnitOfWork, is_due: ColumnElement[bool], **values: Any) -> Sequ
         update(TrainTask)
         .where(_task.c.id.in_(select(due.cte("due").c.id)), is_due)
         .values(changed=change_number(), **values)
-        .returning(_task.c.id, _task.c.workspace_id)
+        .returning(_task.c.id)
     )
     return uow.connection.execute(write).all()
 

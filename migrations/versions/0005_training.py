@@ -106,6 +106,18 @@ def upgrade() -> None:
     op.create_index("ix_train_task_workspace_id_id", "train_task", ["workspace_id", "id"])
     op.create_index("ix_train_task_workspace_id_status_id", "train_task", ["workspace_id", "status", "id"])
     op.create_table(
+        "train_task_departure",
+        sa.Column("id", Snowflake(), autoincrement=False, nullable=False),
+        sa.Column("task_id", Snowflake(), nullable=False),
+        sa.Column("workspace_id", Snowflake(), nullable=False),
+        sa.Column("user_id", Snowflake(), nullable=False),
+        sa.Column("changed", Snowflake(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name="fk_train_task_departure_user_id"),
+        sa.ForeignKeyConstraint(["workspace_id"], ["workspace.id"], name="fk_train_task_departure_workspace_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_train_task_departure"),
+    )
+    op.create_index("ix_train_task_departure_changed", "train_task_departure", ["changed", "task_id"])
+    op.create_table(
         "metric",
         sa.Column("id", Snowflake(), autoincrement=False, nullable=False),
         sa.Column("task_id", Snowflake(), nullable=False),
@@ -177,5 +189,6 @@ def downgrade() -> None:
     op.drop_table("metric_chunk")
     op.drop_table("metric_source")
     op.drop_table("metric")
+    op.drop_table("train_task_departure")
     op.drop_table("train_task")
     op.drop_table("snapshot")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.accounts.access import OPERATOR
-from app.accounts.workspaces import remove_member
+from app.accounts.workspaces import add_member, remove_member
 from app.training.compactor import compact_waiting
 from tests.api.conftest import Book, operation
 
@@ -144,3 +144,139 @@ async def test_losing_a_membership_ends_the_streams_at_once(book: Book) -> None:
         await asyncio.sleep(0)
         await remove(book, "ben")
         assert [error["extensions"]["code"] for error in await asyncio.gather(*waiting)] == ["NOT_FOUND"] * 2
+
+
+CHANGED = operation("TrainTaskChanged")
+
+
+async def told(messages: AsyncIterator[Any]) -> tuple[dict[str, Any], list[str]]:
+    """What the next message says of tasks, by their ids, and which have left."""
+    message = await following(messages)
+    return {task["id"]: task for task in message["tasks"]}, message["left"]
+
+
+async def begun(messages: AsyncIterator[Any]) -> str:
+    """The cursor of the first message."""
+    first = await following(messages)
+    assert (first["tasks"], first["left"]) == ([], [])
+    return str(first["cursor"])
+
+
+async def test_tasks_are_told_as_they_are_now(book: Book) -> None:
+    async with book.follow("admin", CHANGED) as messages:
+        cursor = await begun(messages)
+        task = await started(book)
+        tasks: dict[str, Any] = {}
+        while tasks.get(task["id"], {}).get("status") != "RUNNING":
+            found, left = await told(messages)
+            tasks |= found
+            assert left == []
+        assert set(tasks) == {task["id"]}
+        await report(book, task, 0, loss=[0.5])
+        while (tasks := (await told(messages))[0])[task["id"]]["step"] is None:
+            pass
+        assert tasks[task["id"]] == {
+            "id": task["id"], "status": "RUNNING", "step": 0, "progress": 0.0,
+            "metrics": [{"name": "loss", "last": 0.5}],
+        }  # fmt: skip
+    async with book.follow("admin", CHANGED, after=cursor) as messages:
+        assert await told(messages) == (tasks, []), "nobody listened; what happened is told to whoever resumes"
+
+
+async def test_tasks_leave_that_match_no_more(book: Book) -> None:
+    """By a change, by being deleted, by being purged; what comes back is told again."""
+    task = await started(book)
+    where = {"status": {"in": ["RUNNING"]}, "modelName": {"eq": "m"}}
+    async with book.follow("admin", CHANGED, where=where) as messages:
+        await begun(messages)
+        for what, who, arrives in (
+            ("DeleteTrainTask", "ben", False),
+            ("RestoreTrainTask", "ben", True),
+            ("FinishTrainTask", "ben", False),
+            ("PurgeTrainTask", "admin", False),
+        ):
+            await book.mutate(who, what, {"id": task["id"]})
+            tasks, left = await told(messages)
+            assert (list(tasks), left) == (([task["id"]], []) if arrives else ([], [task["id"]])), what
+
+
+async def test_deleted_tasks_are_told_where_they_are_asked_for(book: Book) -> None:
+    task = await started(book)
+    async with book.follow("ben", CHANGED, where={"deletedAt": {"isNull": False}}) as messages:
+        await begun(messages)
+        await book.mutate("ben", "DeleteTrainTask", {"id": task["id"]})
+        assert list((await told(messages))[0]) == [task["id"]]
+        await book.mutate("ben", "RestoreTrainTask", {"id": task["id"]})
+        assert await told(messages) == ({}, [task["id"]])
+
+
+async def test_a_task_that_moves_leaves_those_who_do_not_see_it_there(book: Book) -> None:
+    made = await book.mutate("owner", "CreateTrainTask", {"modelName": "m", "workspaceId": book.ids["here"]})
+    task = made["task"]["id"]
+    async with (
+        book.follow("admin", CHANGED) as old,
+        book.follow("other_admin", CHANGED) as new,
+        book.follow("owner", CHANGED) as both,
+        book.follow("ann", CHANGED) as stranger,
+    ):
+        for messages in (old, new, both, stranger):
+            await begun(messages)
+        given = {"id": task, "set": {"workspaceId": book.ids["there"]}}
+        await book.mutate("owner", "UpdateTrainTask", given)
+        assert await told(old) == ({}, [task])
+        assert list((await told(new))[0]) == [task]
+        tasks, left = await told(both)
+        assert (list(tasks), left) == ([task], []), "an owner sees it wherever it is"
+        await book.mutate("owner", "PurgeTrainTask", {"id": task})
+        assert await told(new) == ({}, [task])
+        # What of her own happens next is the first that an annotator hears.
+        own = await book.mutate("ann", "CreateTrainTask", {"modelName": "m"})
+        tasks, left = await told(stranger)
+        assert (list(tasks), left) == ([own["task"]["id"]], [])
+        assert list((await told(old))[0]) == [own["task"]["id"]], "what was purged elsewhere was not its business"
+
+
+async def test_a_removed_member_hears_no_more_of_the_workspace(book: Book) -> None:
+    async with book.follow("admin", CHANGED) as messages, book.follow("owner", CHANGED) as owner:
+        await begun(messages)
+        await begun(owner)
+        await remove(book, "admin")
+        await started(book)
+        await told(owner)
+        given = {"modelName": "m", "workspaceId": book.ids["there"]}
+        user, workspace = (int(book.ids[name].partition("_")[2]) for name in ("admin", "there"))
+        await book.services.database.transact(add_member, workspace, user, viewer=OPERATOR)
+        made = await book.mutate("other_ann", "CreateTrainTask", given)
+        assert list((await told(messages))[0]) == [made["task"]["id"]]
+
+
+async def test_messages_are_bounded(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with book.follow("admin", CHANGED) as messages:
+        cursor = await begun(messages)
+    made = [(await started(book))["id"] for _ in range(5)]
+    await book.mutate("admin", "PurgeTrainTask", {"id": made[2]})
+    monkeypatch.setattr("app.training.live_fields.MAX_TASKS", 2)
+    async with book.follow("admin", CHANGED, after=cursor) as messages:
+        found = [await told(messages) for _ in range(3)]
+    assert [(list(tasks), left) for tasks, left in found] == [
+        (made[:2], []), ([made[3], made[4]], []), ([], [made[2]])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [
+        ({"id": {"eq": "rec_1"}}, ["where", "id", "eq"]),
+        ({"and": [{"learningRate": {"gt": None}}]}, ["where", "and", 0, "learningRate", "gt"]),
+    ],
+)
+async def test_a_wrong_where_is_refused_at_once(book: Book, where: dict[str, Any], path: list[str]) -> None:
+    async with book.follow("admin", CHANGED, where=where) as messages:
+        assert (await refused(messages))["extensions"]["argument"] == path
+
+
+async def test_a_cursor_of_something_else_is_refused(book: Book) -> None:
+    async with book.follow("admin", PROGRESS, task=book.ids["task_of_ben"]) as messages:
+        cursor = (await following(messages))["cursor"]
+    async with book.follow("admin", CHANGED, after=cursor) as messages:
+        assert (await refused(messages))["extensions"]["code"] == "INVALID_CURSOR"

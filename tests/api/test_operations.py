@@ -24,10 +24,10 @@ TRAINING = [
     "CreateTrainTask", "ImportTrainConfig", "StartTrainTask", "FinishTrainTask", "FailTrainTask", "UpdateTrainTask",
     "CancelTrainTask", "RetryTrainTask", "CloneTrainTask", "DeleteTrainTask", "PurgeTrainTask", "RestoreTrainTask",
     "TrainTasks",
-    "ReportProgress", "Curves", "TrainProgress", "CompareTrainTasks", "TrainStatistics",
+    "ReportProgress", "Curves", "TrainProgress", "TrainTaskChanged", "CompareTrainTasks", "TrainStatistics",
 ]  # fmt: skip
 STILL_TO_COME = [
-    "CreateSnapshot", "TrainTask", "RecommendParameters", "TrainTaskChanged",
+    "CreateSnapshot", "TrainTask", "RecommendParameters",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from app.db import Database, UnitOfWork
 from app.training import watch
 from app.training.tables import TaskStatus, TrainTask
 from app.training.tasks import delete_train_task
-from app.training.topics import task_topic, tasks_topic
+from app.training.topics import TASKS, task_topic
 from app.training.watch import Patience, sweep, sweep_all, watching
 from tests.annotation.book import Book
 from tests.training.runs import RUNNING, move, row, task, task_in
@@ -96,7 +96,7 @@ async def test_a_sweep_tells_who_watches(book: Book) -> None:
 
     await book.database.transact(work)
     ((again,),) = await book.rows("SELECT id FROM train_task WHERE retry_of_id = :id", id=failed)
-    assert told == [{*map(task_topic, (lost, failed, again)), tasks_topic(book.workspace)}]
+    assert told == [{*map(task_topic, (lost, failed, again)), TASKS}]
 
 
 async def test_a_transaction_has_a_bound_and_all_are_swept(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
