@@ -255,7 +255,7 @@ async def test_messages_are_bounded(book: Book, monkeypatch: pytest.MonkeyPatch)
         cursor = await begun(messages)
     made = [(await started(book))["id"] for _ in range(5)]
     await book.mutate("admin", "PurgeTrainTask", {"id": made[2]})
-    monkeypatch.setattr("app.training.live_fields.MAX_TASKS", 2)
+    monkeypatch.setattr("app.training.subscriptions.MAX_TASKS", 2)
     async with book.follow("admin", CHANGED, after=cursor) as messages:
         found = [await told(messages) for _ in range(3)]
     assert [(list(tasks), left) for tasks, left in found] == [
