@@ -63,7 +63,7 @@ lock: $(DEV) ## renew requirements/*.txt within pyproject.toml's bounds (`make l
 	@$(PIP) install uv==$(UV_VERSION)
 	@$(LOCK) $(ARGS) pyproject.toml --group build --output-file requirements/runtime.txt
 	@$(LOCK) $(ARGS) --group web --output-file requirements/web.txt
-	@$(LOCK) $(ARGS) pyproject.toml --group build --group dev --constraints requirements/runtime.txt --no-annotate --output-file requirements/dev.txt
+	@$(LOCK) $(ARGS) pyproject.toml --extra recommend --group build --group dev --constraints requirements/runtime.txt --no-annotate --output-file requirements/dev.txt
 
 clean: ## remove the environment, what was built and the caches; databases stay
 	rm -rf .venv .peers app/web/static web/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new

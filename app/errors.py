@@ -25,6 +25,8 @@ class Code(Enum):
     SEQUENCE_CONFLICT = "The source has sent another report under this number: each report of a source has its own."
     SEQUENCE_GAP = "Reports of the source before this one are missing; the message names the number that is expected."
     WORKSPACE_REQUIRED = "The viewer has several workspaces, or none: say which is meant by `workspaceId`."
+    TOO_FEW_RUNS = "There are fewer runs than a recommendation rests on; the message names both numbers."
+    NOT_INSTALLED = "The server lacks an optional package; the message says which, and how to install it."
     LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
     DATABASE_BUSY = "The database stayed locked by others; nothing was written, and the same request may be sent again."
     DATABASE_UNAVAILABLE = "The database cannot be reached; nothing was written."

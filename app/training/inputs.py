@@ -8,7 +8,8 @@ import strawberry
 
 from app.graphql.entity import camel
 from app.graphql.scalars import JSON, SafeInt, Steps, Times, Values, decode_id
-from app.training.enums import ConfigFormat
+from app.graphql.schema import where_field
+from app.training.enums import ConfigFormat, Goal
 from app.training.lifecycle import StartTrainTask
 from app.training.task_names import TaskName, task_name
 from app.training.tasks import GivenInputs, UpdateTrainTask
@@ -259,3 +260,13 @@ class ReportProgressInput:
         ]
         given = ReportInput(task_name(self.id, "id"), self.sequence, self.source, self.step, self.epoch, series)
         return check_report(given, int(now.timestamp() * 1000))
+
+
+@strawberry.input(description="From which tasks parameters are recommended, and by which metric.")
+class RecommendParametersInput:
+    """Input of recommendParameters."""
+
+    model_name: str = strawberry.field(description="The `modelName` of the tasks to learn from.")
+    metric: str = strawberry.field(description="The metric that counts; of a task its best finite value.")
+    goal: Goal = strawberry.field(description="Which way the metric gets better.", default=Goal.MINIMIZE)
+    where: JSON | None = where_field("TrainTask", "Only tasks for which this holds.")

@@ -1,14 +1,17 @@
-"""Root fields that look over many tasks: statistics and comparisons."""
+"""Root fields that look over many tasks: statistics, comparisons and recommendations."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from app.errors import GradbookError
 from app.graphql.engine import Engine, required_viewer
-from app.graphql.refs import ref
+from app.graphql.refs import Ref, ref
 from app.graphql.selection import Info
 from app.training.comparison import ComparedTask, Comparison, Point, load_comparison
 from app.training.goals import Goal
+from app.training.recommendation import Asked as AskedRecommendation
+from app.training.recommendation import load_recommendation
 from app.training.statistics import Asked, GroupStatistics, load_statistics
 from app.training.task_names import task_name
 
@@ -93,3 +96,31 @@ def _point(point: Point | None) -> Any:
     from app.training.types import MetricPoint  # noqa: PLC0415
 
     return None if point is None else MetricPoint(step=point.step, value=point.value)
+
+
+async def resolve_recommendation(engine: Engine, info: Info, arguments: dict[str, Any]) -> Any:
+    """The root field `recommendParameters`."""
+    from app.training.types import Recommendation, RecommendedParameter  # noqa: PLC0415
+
+    required_viewer(info.context)
+    given = arguments["input"]
+    asked = AskedRecommendation(given["modelName"], given["metric"], given["goal"], given.get("where"))
+    try:
+        found = await load_recommendation(engine, info.context, asked)
+    except GradbookError as error:
+        raise error.below("input") from None
+    tasks: list[Any] = [ref("TrainTask", number) for number in found.based_on]
+    answer = Recommendation(
+        parameters=[RecommendedParameter(**one._asdict()) for one in found.parameters],
+        expected_metric=found.expected_metric,
+        based_on=tasks,
+        note=found.note,
+    )
+    await engine.read(info, answer)
+    answer.based_on = [one for one in tasks if _is_there(one)]
+    return answer
+
+
+def _is_there(task: Ref) -> bool:
+    """Whether it was there when it was read: it may have been purged since it was found."""
+    return None not in task.found.values()

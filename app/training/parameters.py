@@ -22,8 +22,13 @@ def flattened(inputs: Mapping[str, Any]) -> dict[str, Any]:
     Objects are taken apart, lists are values. The paths are those that conditions on `extraParams` take.
     """
     found = {name: inputs[name] for name in COMPARED}
-    found.update(_extra(EXTRA, inputs[EXTRA] or {}))
+    found.update(extra_parameters(inputs[EXTRA] or {}))
     return found
+
+
+def extra_parameters(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What is in `extraParams`, by such names."""
+    return dict(_extra(EXTRA, extra))
 
 
 def are_equal(one: Any, other: Any) -> bool:

@@ -13,10 +13,11 @@ from app.graphql.schema import Where, root, root_many
 from app.graphql.selection import Info
 from app.training.curve_fields import resolve_curves
 from app.training.enums import Goal, TrainTaskDimension
-from app.training.insight_fields import resolve_comparison, resolve_statistics
+from app.training.inputs import RecommendParametersInput
+from app.training.insight_fields import resolve_comparison, resolve_recommendation, resolve_statistics
 from app.training.tables import TrainTask as TrainTaskRow
 from app.training.task_names import TaskName, task_name
-from app.training.types import GRID, Curve, TrainComparison, TrainStatistics, TrainTask
+from app.training.types import GRID, Curve, Recommendation, TrainComparison, TrainStatistics, TrainTask
 
 _BY_UUID = Statement(select(TrainTaskRow.id).where(TrainTaskRow.task_uuid == bindparam("uuid", type_=Text)))
 
@@ -79,4 +80,10 @@ class TrainingQueries:
         ("metric", str, "The metric that counts."),
         _GOAL,
         _THRESHOLD,
+    )
+    recommend_parameters: Recommendation = root(
+        "Parameters for the next training of a model, learned from the tasks that the viewer sees: those that are"
+        " SUCCESS and report the metric, at least 10 of them.",
+        resolve_recommendation,
+        ("input", RecommendParametersInput, "From which tasks, and by which metric."),
     )

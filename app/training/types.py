@@ -260,4 +260,36 @@ class TrainComparison:
     )
 
 
+@strawberry.type(description="A value for one parameter.")
+class RecommendedParameter:
+    """One parameter of a recommendation."""
+
+    name: str = strawberry.field(
+        description="An input's name; of `extraParams` with its path there, such as `extraParams.network_dropout`."
+    )
+    value: JSON = strawberry.field(
+        description="One of the values that were tried; of a number that was tried with more than 8, one between them."
+    )
+    importance: float = strawberry.field(
+        description="Its share, from 0 to 1, in what these parameters do to the metric, as far as the runs show it."
+    )
+
+
+@strawberry.type(
+    description="Parameters for the next training: where a Gaussian process over the runs' parameters is most sure of a"
+    " good metric. Positive numbers are looked at by their logarithms. The same runs give the same answer."
+)
+class Recommendation:
+    """What recommendParameters answers."""
+
+    parameters: list[RecommendedParameter] = strawberry.field(
+        description="The parameters that vary among the runs, the most important first; others are named in `note`."
+    )
+    expected_metric: float | None = strawberry.field(
+        description="What the metric is expected to be with these values; null where no parameter varies."
+    )
+    based_on: list[TrainTask] = strawberry.field(description="The runs that it rests on, the newest first; up to 200.")
+    note: str = strawberry.field(description="What to know of it: how many runs, and what they say nothing about.")
+
+
 ENTITIES: tuple[type, ...] = (TrainTask, Metric)

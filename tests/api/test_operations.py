@@ -25,9 +25,10 @@ TRAINING = [
     "CancelTrainTask", "RetryTrainTask", "CloneTrainTask", "DeleteTrainTask", "PurgeTrainTask", "RestoreTrainTask",
     "TrainTasks",
     "ReportProgress", "Curves", "TrainProgress", "TrainTaskChanged", "CompareTrainTasks", "TrainStatistics",
+    "RecommendParameters",
 ]  # fmt: skip
 STILL_TO_COME = [
-    "CreateSnapshot", "TrainTask", "RecommendParameters",
+    "CreateSnapshot", "TrainTask",
 ]  # fmt: skip
 
 
