@@ -67,11 +67,11 @@ def encode_ints(numbers: Ints) -> bytes:
     """By whichever format takes fewest bytes."""
     _check_count(len(numbers))
     words = numbers.astype(_WORD, copy=False)
-    bodies = {DELTAS: _deltas(words)}
+    first, differences = _signed(int(words[0])), _differences(words)
+    bodies = {DELTAS: first + _pack(differences)}
     if len(words) > 2:
-        first = words[1:2] - words[:1]
-        bodies[SECOND_DELTAS] = _signed(int(words[0])) + _deltas(np.concatenate([first, np.diff(words)[1:]]))
-        starts = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+        bodies[SECOND_DELTAS] = first + _deltas(differences)
+        starts = np.flatnonzero(np.concatenate([[True], differences != 0]))
         if len(starts) <= len(words) // 2:
             lengths = np.diff(starts, append=len(words)).astype(_WORD)
             bodies[RUNS] = _varint(len(starts)) + _deltas(words[starts]) + _pack(lengths)
@@ -164,7 +164,11 @@ def _signed(number: int) -> bytes:
 
 
 def _deltas(words: Ints) -> bytes:
-    return _signed(int(words[0])) + _pack(np.diff(words))
+    return _signed(int(words[0])) + _pack(_differences(words))
+
+
+def _differences(words: Ints) -> Ints:
+    return words[1:] - words[:-1]
 
 
 def _summed(first: int, deltas: Ints) -> Ints:
@@ -184,6 +188,8 @@ def _pack(words: Ints) -> bytes:
 
 def _compressed(width: int, plain: bytes) -> bytes:
     """How many bytes a word has, and all the bytes, compressed when that helps."""
+    if not plain:
+        return bytes([width])
     packed: bytes = _compressor().compress(plain)
     if len(packed) < len(plain):
         return bytes([width | _COMPRESSED]) + _varint(len(packed)) + packed

@@ -107,8 +107,14 @@ def _whole_numbers(items: Any, what: str, low: int, high: int, right: str) -> In
     if float in types:  # clients of some languages write 5.0 for 5
         items = [int(item) if type(item) is float and _is_whole(item) else item for item in items]
         types = set(map(type, items))
-    if not items or (types == {int} and low <= min(items) and max(items) <= high):
-        return np.array(items, np.int64)
+    if types <= {int}:
+        try:
+            numbers = np.array(items, np.int64)
+        except OverflowError:
+            pass
+        else:
+            if not items or (low <= numbers.min() and numbers.max() <= high):
+                return numbers
 
     def problem(item: Any) -> str | None:
         if type(item) is int:
