@@ -47,7 +47,7 @@ def table(results: Sequence[Result]) -> str:
 def missed(results: Sequence[Result]) -> list[str]:
     """The goals that were not reached."""
     slow = [
-        f"{result.operation} on {result.database}: {found:.2f} × the {target.name}, wanted {goal:g} or more"
+        f"{result.operation} on {result.database}: {found:.2f} × the {target.name}, wanted {goal:.3g} or more"
         for result in results
         for target in result.targets
         if (goal := result.goals.get(target.name)) is not None
@@ -114,7 +114,7 @@ def _number(value: float) -> str:
 
 
 def _ratio(spread: Spread, goal: float | None) -> str:
-    wanted = "" if goal is None else f", ≥ {goal:g} wanted"
+    wanted = "" if goal is None else f", ≥ {goal:.3g} wanted"
     return f"**{spread.median:.2f}** ({spread.least:.2f}–{spread.greatest:.2f}{wanted})"
 
 

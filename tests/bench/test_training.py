@@ -1,20 +1,28 @@
 """What is measured of training runs, small and without other trackers."""
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import numpy as np
 import pytest
 
+from app.db import Database, Options
+from app.db.sqlite_file import connect
 from bench import peers, report
 from bench.chart import chart
 from bench.databases import EmptyDatabases
+from bench.in_process import running
 from bench.ingest import Log, ingest
 from bench.measure import Plan, Target
+from bench.ours import serve
 from bench.peers import MLFLOW, TRACKIO
 from bench.scenarios import OURS, Figure, Result
 from bench.sides import Given, Side, Stored
-from bench.task_list import task_list
+from bench.task_list import fill, page_body, task_list
 
 ONCE = Plan(rounds=1, seconds=0.05, warm_up_seconds=0.05)
 
@@ -84,6 +92,39 @@ async def test_a_page_of_tasks_is_asked_for_among_few_and_many(
         "50 of 840 tasks, newest by ID",
     ]
     assert all([target.name for target in result.targets] == [OURS, "among 420 tasks"] for result in results)
+
+
+async def test_somebodys_newest_tasks_come_in_the_order_of_an_index(
+    backend: str, new_database_url: Callable[[], Awaitable[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read of them does not depend on how many there are."""
+    book, owner = await fill(url := await new_database_url(), 420)
+    said: list[tuple[str, Sequence[Any]]] = []
+    read = Database.read
+
+    async def noted(self: Database, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        said.append((sql, params))
+        return await read(self, sql, params)
+
+    monkeypatch.setattr(Database, "read", noted)
+    async with running(serve(url)) as (_, ask):
+        await ask(book.admin.key, page_body(owner, "START_TIME"))
+    plan = await _plan(url, *said[-1])
+    assert "ix_train_task_user_id_status_start_time" in plan
+    assert not re.search(r"Sort Key: \w+\.start_time", plan)
+
+
+async def _plan(url: str, sql: str, params: Sequence[Any]) -> str:
+    if url.startswith("sqlite"):
+        with closing(connect(url.removeprefix("sqlite:///"), Options(), read_only=True)) as raw:
+            return "\n".join(row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}", params))
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        for way in ("seqscan", "bitmapscan", "sort"):  # which cost less among so few
+            await connection.execute(f"SET enable_{way} = off")
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *params))
+    finally:
+        await connection.close()
 
 
 def test_a_figure_that_is_too_great_is_named() -> None:
