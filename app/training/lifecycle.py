@@ -23,6 +23,7 @@ from app.db.types import Instant
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 from app.training import scope
+from app.training.secrets import secret_in_name
 from app.training.tables import MetricSource, TaskStatus, TrainTask
 from app.training.task_names import TaskName, is_named, shown_name
 from app.training.task_values import (
@@ -148,8 +149,10 @@ def retry_train_task(uow: UnitOfWork, task: TaskName) -> int:
     """
     state = visible_task(uow, task, lock=True)
     if state.status is not FAILED:
-        ways = "it can still be finished, failed or canceled" if TRANSITIONS[state.status] else "clone it instead"
-        raise _invalid(f"{shown_name(task)} is {state.status.name}: only what is FAILED is tried again; {ways}.")
+        possible = _possible(state.status)
+        raise _invalid(
+            f"{shown_name(task)} is {state.status.name}, and only what is FAILED is tried again: {possible}."
+        )
     insert_attempts(uow, [state.id])
     number = uow.connection.execute(select(_task.c.id).where(_task.c.retry_of_id == state.id)).scalar_one()
     publish_task(uow, number)
@@ -267,14 +270,18 @@ def _move(
 def _refused(uow: UnitOfWork, task: TaskName, to: TaskStatus) -> GradbookError:
     """Why a transition found nothing. Raises NOT_FOUND."""
     state = visible_task(uow, task)
-    ways = " or ".join(f"{after.name} ({_BY[after]})" for after in TRANSITIONS[state.status])
-    if ways:
-        possible = f"it can become {ways}"
-    elif state.status is FAILED:
-        possible = "it has ended; retryTrainTask makes a new attempt"
-    else:
-        possible = "it has ended; cloneTrainTask makes a new task of it"
+    possible = _possible(state.status)
     return _invalid(f"{shown_name(task)} is {state.status.name} and cannot become {to.name}: {possible}.")
+
+
+def _possible(status: TaskStatus) -> str:
+    """What can be done with a task in this state."""
+    ways = " or ".join(f"{after.name} ({_BY[after]})" for after in TRANSITIONS[status])
+    if ways:
+        return f"it can become {ways}"
+    if status is FAILED:
+        return "it has ended; retryTrainTask makes a new attempt"
+    return "it has ended; cloneTrainTask makes a new task of it"
 
 
 def _invalid(message: str) -> GradbookError:
@@ -291,8 +298,9 @@ def _register(uow: UnitOfWork, task_id: int, source: str) -> int:
 
 
 def _start_problems(start: StartTrainTask) -> list[GradbookError]:
+    secret = secret_in_name(start.source)
     errors = [
-        *report_problem(start.source, MAX_SOURCE, "source"),
+        *(report_problem(start.source, MAX_SOURCE, "source") or ([invalid(secret, "source")] if secret else [])),
         *report_problem(start.host, MAX_HOST, "host"),
     ]
     if start.total_steps is not None and not 1 <= start.total_steps <= MAX_STEPS:

@@ -17,6 +17,7 @@ from app.training.metrics.chunks import Chunk, encode_chunk
 from app.training.metrics.points import Points
 from app.training.metrics.summary import Summary
 from app.training.metrics.wire import MAX_POINTS, Series, parse_series
+from app.training.secrets import secret_in_name
 from app.training.task_names import TaskName
 
 MAX_SERIES = 1_000
@@ -72,6 +73,8 @@ def check_report(given: ReportInput, now: int) -> Report:
     for index, series in enumerate(given.series):
         metric = series.get("metric")
         problem = text_problem(metric, MAX_METRIC, 1)
+        if problem is None and isinstance(metric, str):
+            problem = secret_in_name(metric)
         if problem is not None or not isinstance(metric, str):
             wrong.append(invalid(problem or "", "series", index, "metric"))
             continue
@@ -96,7 +99,7 @@ def _problems(given: ReportInput) -> list[GradbookError]:
     errors = []
     if not 0 <= given.sequence < MAX_NUMBER:
         errors.append(invalid(f"{given.sequence} is no number of a report: the first is 0.", "sequence"))
-    problem = text_problem(given.source, MAX_SOURCE)
+    problem = text_problem(given.source, MAX_SOURCE) or secret_in_name(given.source)
     if problem is not None:
         errors.append(invalid(problem, "source"))
     if given.step is not None and abs(given.step) > MAX_NUMBER:

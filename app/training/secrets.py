@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from app.errors import Code, GradbookError
@@ -77,6 +78,13 @@ def redact_text(text: str) -> tuple[str, list[str]]:
             found.append(name)
         text = "".join([*parts, text[done:]])
     return text, list(dict.fromkeys(found))
+
+
+@lru_cache(10_000)
+def secret_in_name(name: str) -> str | None:
+    """What is wrong with a name that something is told by, such as a metric's: it cannot be replaced, so is refused."""
+    _, kinds = redact_text(name)
+    return f"There is a secret in this name ({kinds[0]}): use another one." if kinds else None
 
 
 def _replacement(match: re.Match[str]) -> str:

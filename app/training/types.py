@@ -109,6 +109,8 @@ class TrainTask(Node):
     duration: float | None = column("How many seconds it ran; a running one, so far.", sql.duration)
     cost: float | None = column("Hours times `hourlyCost`; of a running one, so far.", sql.cost)
     error: str | None = column("Why it failed.", order=False)
+    log_tail: str | None = column("The last lines of its log, as it said when it failed.", order=False)
+    stop_requested: bool = column("Whether its script is asked to stop; the answer to each report says it, too.")
     summary: JSON | None = column("What it says of its result.", filter=False)
     created_at: datetime.datetime = column("When it was entered.")
     updated_at: datetime.datetime = column("When its inputs, tags, notes or state last changed.")

@@ -38,7 +38,8 @@ async def test_a_life(book: Book) -> None:
     assert list(made["extraParams"]) == ["b", "a"]
     started = await book.mutate("ann", "StartTrainTask", {"id": made["taskId"], "host": "node7", "totalSteps": 100})
     assert (started["nextSequence"], started["task"]["status"], started["task"]["lost"]) == (0, "RUNNING", False)
-    failed = (await book.mutate("ann", "FailTrainTask", {"id": made["id"], "error": "CUDA out of memory"}))["task"]
+    error = {"error": "CUDA out of memory", "logTail": "step 9"}
+    failed = (await book.mutate("ann", "FailTrainTask", {"id": made["id"], **error}))["task"]
     assert (failed["status"], failed["error"]) == ("FAILED", "CUDA out of memory")
     again = failed["nextAttempt"]
     assert again == {"id": again["id"], "status": "PENDING", "attempt": 2}
@@ -53,6 +54,9 @@ async def test_a_life(book: Book) -> None:
     assert await errors(book, "ann", "CancelTrainTask", {"id": again["id"]}) == [("INVALID_TRANSITION", ["id"])]
     canceled = await book.mutate("ann", "CancelTrainTask", {"id": await create(book)})
     assert canceled["task"]["status"] == "CANCELED"
+    asked = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on TrainTask { logTail stopRequested } } }"
+    nodes = (await book.data("ann", asked, {"ids": [made["id"], canceled["task"]["id"]]}))["nodes"]
+    assert [(node["logTail"], node["stopRequested"]) for node in nodes] == [("step 9", False), (None, True)]
 
 
 TIMES = "UPDATE train_task SET start_time = :start, end_time = :end, step = 5, total_steps = 8 WHERE id = :id"

@@ -148,3 +148,17 @@ async def test_reports_that_overtake_and_repeat_each_other_on_two_connections_ar
                 await asyncio.gather(send(one, orders[0]), send(other, orders[1]))
     assert set(refused) == {"SEQUENCE_GAP"}
     await check(database_url, task, {"rank0": count})
+
+
+async def test_a_server_notices_who_is_silent_and_who_is_heard_of_again(start: Start) -> None:
+    server = start(lost_after_seconds="0.5", live_heal_seconds="60")
+    assert server.key is not None
+    task = await begin(server, server.key)
+    state = "query ($id: ID!) { trainTask(id: $id) { status lost } }"
+    async with Client(server, server.key) as client, asyncio.timeout(120):
+        while (found := (await client.run(state, {"id": task}))["trainTask"]) == {"status": "RUNNING", "lost": False}:
+            await asyncio.sleep(0.05)
+        assert found == {"status": "RUNNING", "lost": True}
+        lost_and_heard = "started: startTrainTask(input: {id: $id}) { task { lost } errors { code } }"
+        heard = await client.run(f"mutation ($id: ID!) {{ {lost_and_heard} }}", {"id": task})
+        assert heard["started"] == {"task": {"lost": False}, "errors": []}

@@ -116,8 +116,9 @@ async def test_a_retry_is_one_new_attempt(book: Book) -> None:
     for state in (PENDING, RUNNING, SUCCESS, CANCELED):
         error = await book.refused("ada", retry_train_task, await task_in(book, state))
         assert (error.code, error.path) == ("INVALID_TRANSITION", ("id",))
-        assert state.name in error.message
-        assert "FAILED" in error.message
+        assert f"is {state.name}, and only what is FAILED is tried again" in error.message
+        possible = [after.name for before, after in ALLOWED if before is state and after is not state]
+        assert all(f"{name} (" in error.message for name in possible)
 
 
 async def test_an_attempt_is_its_creators_whoever_asks_for_it(book: Book) -> None:
@@ -142,6 +143,7 @@ async def test_a_deleted_task_can_still_end(book: Book) -> None:
     assert await row(book, number, "status") == "SUCCESS"
 
 
+SECRET = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"[:34]
 WRONG_STARTS: dict[str, Any] = {"source": "s" * 201, "host": "h\0", "total_steps": 0}
 
 
@@ -151,6 +153,13 @@ async def test_a_wrong_start_changes_nothing(book: Book, field: str) -> None:
     error = await book.refused("ada", start_train_task, StartTrainTask(number, **{field: WRONG_STARTS[field]}))
     assert (error.code, error.path) == ("INVALID_INPUT", ("totalSteps" if field == "total_steps" else field,))
     assert await row(book, number, "status") == "PENDING"
+
+
+async def test_a_secret_is_no_name_of_a_source(book: Book) -> None:
+    number = await task(book)
+    error = await book.refused("ada", start_train_task, StartTrainTask(number, f"rank {SECRET}"))
+    assert (error.code, error.path) == ("INVALID_INPUT", ("source",))
+    assert SECRET not in error.message
 
 
 async def test_of_two_ends_that_race_one_wins(book: Book) -> None:

@@ -114,6 +114,7 @@ async def test_each_source_numbers_its_reports(run: Run) -> None:
     assert [(point[1], point[3]) for point in (await run.points())["loss"]] == [(0.5, 0), (0.25, 1), (0.125, 2)]
 
 
+SECRET = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"[:34]
 WRONG: list[tuple[str, tuple[str | int, ...], list[Series], dict[str, Any]]] = [
     ("INVALID_INPUT", ("series", 1, "values"), [series("a", [1], [1]), series("b", [1, 2], [1])], {}),
     ("INVALID_INPUT", ("series", 0, "values", 1), [series("a", [1, 2], [1, "nan"])], {}),
@@ -128,6 +129,8 @@ WRONG: list[tuple[str, tuple[str | int, ...], list[Series], dict[str, Any]]] = [
     ("LIMIT_EXCEEDED", ("series",), [series(str(n), [1], [1]) for n in range(1_001)], {}),
     ("INVALID_INPUT", ("epoch",), [series("a", [1], [1])], {"epoch": math.inf}),
     ("INVALID_INPUT", ("source",), [series("a", [1], [1])], {"source": "x" * 201}),
+    ("INVALID_INPUT", ("source",), [series("a", [1], [1])], {"source": f"rank {SECRET}"}),
+    ("INVALID_INPUT", ("series", 1, "metric"), [series("a", [1], [1]), series(SECRET, [1], [1])], {}),
     ("NOT_FOUND", ("id",), [series("a", [1], [1])], {"task": 17}),
     ("NOT_FOUND", ("id",), [series("a", [1], [1])], {"task": "00000000-0000-4000-8000-000000000000"}),
 ]
