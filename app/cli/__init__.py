@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from app.cli import accounts, demo, maintenance, output, serve, transfer
+from app.cli import accounts, demo, maintenance, output, serve, tasks, transfer
 from app.cli.session import database_failure
 from app.errors import GradbookError
 
@@ -48,6 +48,16 @@ def build_cli() -> typer.Typer:
             accounts.key_revoke,
         ),
         name="key",
+    )
+    cli.add_typer(
+        _add(
+            _group("Training tasks: what went in, how they go, what came out."),
+            tasks.task_import,
+            tasks.task_list,
+            tasks.task_show,
+            tasks.task_watch,
+        ),
+        name="task",
     )
     return _add(cli, transfer.import_, transfer.export, maintenance.verify, maintenance.schema, maintenance.settings)
 

@@ -40,8 +40,12 @@ def user_id(uow: UnitOfWork, name: str) -> int:
 
 def user(uow: UnitOfWork, name: str) -> UserRow:
     """The user of this name. Raises NOT_FOUND."""
-    wanted = user_id(uow, name)
-    return next(row for row in list_users(uow) if row.id == wanted)
+    return user_of_id(uow, user_id(uow, name))
+
+
+def user_of_id(uow: UnitOfWork, number: int) -> UserRow:
+    """The user of this id, who must be there."""
+    return next(row for row in list_users(uow) if row.id == number)
 
 
 def key(uow: UnitOfWork, text: str) -> KeyRow:

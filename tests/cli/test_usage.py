@@ -17,6 +17,7 @@ COMMANDS = [
     *("serve", "demo", "migrate", "import", "export", "verify", "schema", "settings"),
     *("workspace add", "workspace list", "user add", "user list", "user passwd", "user link", "user remove"),
     *("key create", "key list", "key revoke"),
+    *("task import", "task list", "task show", "task watch"),
 ]
 
 
