@@ -117,9 +117,9 @@ class Inputs:
             made = self._bare(f"{entity.name}Order", f"One key of an order of {entity.name}.")
             fields = self._order_fields(entity)
             offered = [_field("field", fields | None, "The field to order by.")]
-            if columns := json_columns(entity):
-                what = f"A value inside `{camel(columns[0])}` to order by, instead of a field."
-                offered.append(_field("json", self._json_order() | None, what))
+            for way, column in json_columns(entity).items():
+                what = f"A value inside `{camel(column)}` to order by, instead of a field."
+                offered.append(_field(way, self._json_order() | None, what))
             for name, named in named_relations(entity).items():
                 target = entity.fields[name][1]
                 assert isinstance(target, Many)

@@ -56,10 +56,11 @@ def is_json(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, JsonText) and not isinstance(type_, TextList)
 
 
-def json_columns(entity: Entity) -> list[str]:
-    """The names of the entity's filterable JSON columns; `orderBy: {json: ...}` means the first."""
-    return [
-        name
-        for name, declared in entity.fields.values()
+def json_columns(entity: Entity) -> dict[str, str]:
+    """The entity's filterable JSON columns by the member of `orderBy` that means them: the first is `json`."""
+    names = [
+        (field, name)
+        for field, (name, declared) in entity.fields.items()
         if isinstance(declared, Column) and declared.filter and is_json(type_of(entity, name, declared))
     ]
+    return {field if place else "json": name for place, (field, name) in enumerate(names)}

@@ -87,7 +87,8 @@ def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values:
     Keys are (field, …), (column, form, kind, index of the path, …) of a JSON column and (relation, field, index of the
     name, …) of the child of a name. What comes after the id orders nothing, and is left out.
     """
-    ways = ["field", *(["json"] if json_columns(entity) else []), *named_relations(entity)]
+    columns, relations = json_columns(entity), named_relations(entity)
+    ways = ["field", *columns, *relations]
     keys: list[Shape] = []
     for index, item in enumerate(raw or ()):
         here = (*path, index)
@@ -96,18 +97,17 @@ def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values:
         if len(given) != 1:
             words = " or ".join(f"'{way}'" for way in ways)
             raise GradbookError(Code.INVALID_INPUT, f"Order by either {words}.", here)
-        what: Any = item[given[0]]
-        match given[0]:
-            case "field":
-                keys.append((what.value, descending))
-            case "json":
-                steps = parse_path(what["path"], (*here, "json", "path"))
-                column = json_columns(entity)[0]
-                keys.append((column, form_of(steps), what["as"].value, put(values, steps), descending))
-            case relation:
-                named = named_relations(entity)[relation]
-                name = stored_text(what[named], (*here, relation, named))
-                keys.append((relation, what["field"].value, put(values, name), descending))
+        (way,) = given
+        what: Any = item[way]
+        if way == "field":
+            keys.append((what.value, descending))
+        elif way in columns:
+            steps = parse_path(what["path"], (*here, way, "path"))
+            keys.append((columns[way], form_of(steps), what["as"].value, put(values, steps), descending))
+        else:
+            named = relations[way]
+            name = stored_text(what[named], (*here, way, named))
+            keys.append((way, what["field"].value, put(values, name), descending))
     if len(keys) > MAX_KEYS:
         raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(keys)} order keys; at most {MAX_KEYS} are allowed.", path)
     unique = next((i for i, key in enumerate(keys) if len(key) == 2 and _is_id(entity, key[0])), len(keys))

@@ -111,7 +111,7 @@ class TrainTask(Node):
     error: str | None = column("Why it failed.", order=False)
     log_tail: str | None = column("The last lines of its log, as it said when it failed.", order=False)
     stop_requested: bool = column("Whether its script is asked to stop; the answer to each report says it, too.")
-    summary: JSON | None = column("What it says of its result.", filter=False)
+    summary: JSON | None = column("What it says of its result.")
     created_at: datetime.datetime = column("When it was entered.")
     updated_at: datetime.datetime = column("When its inputs, tags, notes or state last changed.")
     deleted_at: datetime.datetime | None = column("When it was deleted; it can be restored.")

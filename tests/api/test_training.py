@@ -313,3 +313,13 @@ async def test_tasks_are_ordered_by_a_metric_and_by_a_parameter(book: Book) -> N
             assert await ordered(who, last, first=size) == ["0.25", "0.5", "0.75", "None"]
             assert await ordered(who, last | {"direction": "DESC"}, first=size) == ["0.75", "0.5", "0.25", "None"]
             assert await ordered(who, parameter, last, first=size) == ["0.5", "None", "0.25", "0.75"]
+    found = [number for number, loss in names.items() if loss is not None]
+    for number, score in zip(found, (0.25, 0.75, 0.5), strict=True):
+        await book.mutate("ann", "FinishTrainTask", {"id": number, "summary": {"test": [{"f1": score}]}})
+    path = {"path": "test[0].f1"}
+    assert await ordered("ann", {"summary": path | {"as": "FLOAT"}, "direction": "DESC"}) == [
+        *("0.25", "0.75", "0.5", "None"),
+    ]
+    good = {"where": {"summary": path | {"float": {"gt": 0.4}}}, "first": 10}
+    nodes = (await book.data("ann", operation("TrainTasks"), good))["trainTasks"]["nodes"]
+    assert sorted(node["modelName"] for node in nodes) == ["0.25", "0.75"]
