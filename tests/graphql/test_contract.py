@@ -27,7 +27,7 @@ from app.graphql.entity import (
 )
 from app.graphql.schema import Built
 from tests.graphql.asking import SECRET, Asker
-from tests.graphql.things import ALL, Row, Sum, Thing, load_label, scope, things
+from tests.graphql.things import ALL, Mark, Row, Sum, Thing, load_label, scope, things
 
 
 class Nobody(BasePermission):
@@ -53,7 +53,8 @@ def build(*entities: type, query: type | None = None) -> Built:
 
         thing: entities[0] | None = schema.root_one(entities[0].__entity__.name, "By id.")  # type: ignore[valid-type, attr-defined]
 
-    return schema.build(query=query or Query, mutation=None, subscription=None, entities=entities, secret=SECRET)
+    known = (*entities, Mark) if Thing in entities else entities
+    return schema.build(query=query or Query, mutation=None, subscription=None, entities=known, secret=SECRET)
 
 
 def declare(name: str, fields: dict[str, tuple[Any, Any]], *, prefix: str = "tst", **options: Any) -> type:

@@ -86,6 +86,11 @@ class Reporter:
             self.process.send_signal(signal.SIGKILL)
         await self.end(-signal.SIGKILL, 0)
 
+    def stop(self) -> None:
+        """At the end of a test, however it ends."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
     async def reach(self, count: int) -> None:
         """Wait until so many were acknowledged."""
         async with asyncio.timeout(120):
@@ -102,23 +107,27 @@ async def test_kill_9_of_server_and_client_loses_and_doubles_no_point(
     assert server.key is not None
     task = await begin(server, server.key)
     reporters = [Reporter(tmp_path, server.key, task, source) for source in ("rank0", "rank1")]
-    for one in reporters:
-        await one.start(server)
-    for turn in range(1, 5):
-        await reporters[turn % 2].reach(turn * 25)
-        if turn % 2:
-            await reporters[0].kill()
-            await reporters[0].start(server)
-        else:
-            server.kill()
-            for one in reporters:
-                await one.end(3, 0)
-            server = start(compact_seconds="0.05")
-            for one in reporters:
-                await one.start(server)
-    for one in reporters:
-        await one.end(0)
-        assert one.acknowledged == REPORTS
+    try:
+        for one in reporters:
+            await one.start(server)
+        for turn in range(1, 5):
+            await reporters[turn % 2].reach(turn * 25)
+            if turn % 2:
+                await reporters[0].kill()
+                await reporters[0].start(server)
+            else:
+                server.kill()
+                for one in reporters:
+                    await one.end(3, 0)
+                server = start(compact_seconds="0.05")
+                for one in reporters:
+                    await one.start(server)
+        for one in reporters:
+            await one.end(0)
+            assert one.acknowledged == REPORTS
+    finally:
+        for one in reporters:
+            one.stop()
     await check(database_url, task, {"rank0": REPORTS, "rank1": REPORTS})
 
 
