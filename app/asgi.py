@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -26,6 +26,7 @@ from app.errors import GradbookError
 from app.graphql.http import GraphQLEndpoint
 from app.graphql.operations import Limits, Operations
 from app.graphql.socket import GraphQLSocket, SocketLimits
+from app.graphql.sse import EventStreams
 from app.live.access import Grant
 from app.request_log import RequestLog
 from app.schema import build_schema
@@ -62,15 +63,17 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             built = build_schema(services.cursor_secret)
             limits = Limits(settings.max_tokens, settings.max_depth)
             operations = Operations(built, services.database, services, limits)
+            origin_allowed, watch = _origin_allowed(settings), _watch(services)
             endpoint = GraphQLEndpoint(operations, _identify_request, max_body_bytes=settings.max_body_bytes)
+            streams = EventStreams(endpoint, operations, origin_allowed=origin_allowed, watch=watch)
             socket = GraphQLSocket(
                 operations,
                 _identify_socket,
-                origin_allowed=_origin_allowed(settings),
-                watch=_watch(services),
+                origin_allowed=origin_allowed,
+                watch=watch,
                 limits=SocketLimits(max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_body_bytes),
             )
-            yield {"services": services, "graphql": endpoint, "socket": socket}
+            yield {"services": services, "graphql": streams, "socket": socket}
 
     return lifespan
 
@@ -100,17 +103,17 @@ async def _identify_socket(websocket: WebSocket, connection_params: Mapping[str,
     return await identify(_services(websocket.scope).database, authorization, websocket.cookies.get(SESSION_COOKIE))
 
 
-def _origin_allowed(settings: Settings) -> Callable[[WebSocket], bool]:
-    """A browser sends its cookie along with every page's socket: our own pages, and those configured, may open one.
+def _origin_allowed(settings: Settings) -> Callable[[HTTPConnection], bool]:
+    """A browser sends its cookie along with every page's stream: our own pages, and those configured, may open one.
 
     Programs send no Origin.
     """
 
-    def allowed(websocket: WebSocket) -> bool:
-        origin = websocket.headers.get("origin")
+    def allowed(connection: HTTPConnection) -> bool:
+        origin = connection.headers.get("origin")
         if origin is None or origin in settings.allowed_origins:
             return True
-        return urlsplit(origin).netloc == websocket.headers.get("host")
+        return urlsplit(origin).netloc == connection.headers.get("host")
 
     return allowed
 

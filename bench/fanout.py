@@ -40,7 +40,7 @@ from app.services import open_book
 from app.settings import load
 from bench.cpu import tree_seconds
 from bench.in_process import running
-from bench.load import http_request, one_answer
+from bench.load import http_request
 from bench.measure import Spread, Target, serving
 from bench.operations import body
 from bench.ours import serve
@@ -81,6 +81,7 @@ class Side:
         self.rounds: list[FanRound] = []
         self.reported = 0
         self.typical_length = 0.0
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
     @property
     def said(self) -> Sequence[bytes]:
@@ -90,6 +91,21 @@ class Side:
     async def report(self, number: int) -> None:
         """Report, and wait for the answer."""
         raise NotImplementedError
+
+    async def connect(self) -> None:
+        """Open the connection that the reports of a round go over."""
+        self._connection = await asyncio.open_connection("127.0.0.1", self.target.port)
+
+    async def ask(self, request: bytes) -> bytes:
+        """The answer to a request on that connection."""
+        reader, writer = self._connection
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        answer = await reader.readexactly(length)
+        if not head.startswith(b"http/1.1 200"):
+            raise AssertionError(f"{self.target.name} answered {head!r} {answer!r}")
+        return answer
 
     def points(self, message: bytes) -> Sequence[int]:
         """The numbers of the points that a message holds."""
@@ -134,8 +150,11 @@ class _Socket(asyncio.Protocol):
                 length, head = int.from_bytes(data[at + 2 : at + 10]), 10
             if len(data) - at < head + length or len(data) - at < head:
                 break
-            if data[at] == 0x81:
-                self.frames.append((now, data[at + head : at + head + length]))
+            message = data[at + head : at + head + length]
+            if message == _PING:
+                self.transport.write(_masked(_PONG))
+            elif data[at] == 0x81:
+                self.frames.append((now, message))
                 self._say()
             at += head + length
         self._data = data[at:]
@@ -145,6 +164,7 @@ class _Socket(asyncio.Protocol):
             self.transport.write(_masked(self._said.pop(0)))
 
 
+_PING, _PONG = b'{"type":"ping"}', b'{"type":"pong"}'
 _HANDSHAKE = "\r\n".join([
     "GET /graphql HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
@@ -194,7 +214,7 @@ class BareSide(Side):
 
     async def report(self, number: int) -> None:
         text = f"{number:08d}".ljust(self.length, "x").encode()
-        await one_answer(self.target.port, http_request("/report", "-", text))
+        await self.ask(http_request("/report", "-", text))
 
     def points(self, message: bytes) -> Sequence[int]:
         return [int(message[:8])] if len(message) > 1 else []
@@ -233,9 +253,7 @@ class OurSide(Side):
         steps = list(range(POINTS * number, POINTS * (number + 1)))
         series = [{"metric": "loss", "steps": steps, "values": [round(1 / (step + 1), 4) for step in steps]}]
         given = {"id": self._task, "sequence": number, "series": series}
-        answer = await one_answer(
-            self.target.port, http_request("/graphql", self._key, body(_REPORT, {"input": given}))
-        )
+        answer = await self.ask(http_request("/graphql", self._key, body(_REPORT, {"input": given})))
         if orjson.loads(answer) != {"data": {"reportProgress": {"accepted": POINTS, "nextSequence": number + 1}}}:
             raise AssertionError(f"A report was answered by {answer!r}")
 
@@ -268,6 +286,7 @@ async def run_round(side: Side, subscribers: int, seconds: float) -> None:
     pid, began, cpu = side.target.pid, time.perf_counter(), tree_seconds(side.target.pid)
     async with _subscribed(side, subscribers) as sockets:
         await _until(lambda: all(one.frames for one in sockets))
+        await side.connect()
         await side.report(first)
         await _until(lambda: everybody_has(first))
         subscribe_seconds, subscribe_cpu = time.perf_counter() - began, tree_seconds(pid) - cpu

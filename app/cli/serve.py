@@ -110,6 +110,10 @@ class _Server(uvicorn.Server):
         explore = f", to explore at {self.address}/graphiql" if self.has_pages else ""
         say(f"Gradbook is at {self.address}/graphql{explore} (Ctrl-C stops it).")
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state["graphql"].close()  # event streams: they would go on as long as requests may
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         with super().capture_signals():

@@ -60,25 +60,26 @@ class GraphQLEndpoint:
     async def _answer(self, request: HttpRequest) -> Response:
         media_type = _media_type(request)
         try:
-            asked = await self._read(request)
-            viewer = await self._identify(request)
+            asked, viewer = await self.read(request)
             prepared = self._operations.prepare(asked, viewer)
             if prepared.is_subscription:
-                raise BadRequestError(400, "A subscription needs a WebSocket: use the graphql-transport-ws protocol.")
+                raise BadRequestError(
+                    400,
+                    "A subscription is a stream: accept text/event-stream, or open a WebSocket with the "
+                    "graphql-transport-ws protocol.",
+                )
             if request.method == "GET" and not prepared.is_query:
-                raise BadRequestError(405, "A mutation is sent by POST.", allow="POST")
+                raise only_reads()
             return _json(await self._operations.execute(prepared, viewer), 200, media_type)
-        except BadRequestError as error:
-            body = {"errors": [{"message": error.message, "extensions": {"code": error.code.name}}]}
-            answer = _json(body, error.status, media_type)
-            answer.headers.update(error.headers)
-            return answer
         except RequestError as error:
             # The specification lets application/json carry 200 for what fails before execution, and clients expect it.
             return _json(error.result, 400 if media_type == RESPONSE_TYPE else 200, media_type)
-        except GradbookError as error:
-            body = {"errors": [{"message": error.message, "extensions": {"code": error.code}}]}
-            return _json(body, STATUS.get(error.code, 400), media_type)
+        except (BadRequestError, GradbookError) as error:
+            return refusal(error, media_type)
+
+    async def read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
+        """What is asked, and by whom. Raises BadRequestError, and UNAUTHENTICATED for wrong credentials."""
+        return await self._read(request), await self._identify(request)
 
     async def _read(self, request: HttpRequest) -> Request:
         if request.method == "GET":
@@ -108,6 +109,22 @@ class GraphQLEndpoint:
                 raise too_long
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+def refusal(error: BadRequestError | GradbookError, media_type: str = JSON_TYPE) -> Response:
+    """The answer to a request that is not executed."""
+    if isinstance(error, BadRequestError):
+        status, code, headers = error.status, error.code.name, error.headers
+    else:
+        status, code, headers = STATUS.get(error.code, 400), error.code, {}
+    answer = _json({"errors": [{"message": error.message, "extensions": {"code": code}}]}, status, media_type)
+    answer.headers.update(headers)
+    return answer
+
+
+def only_reads() -> BadRequestError:
+    """What a mutation by GET gets: a page of another site can make a browser send one."""
+    return BadRequestError(405, "A mutation is sent by POST.", allow="POST")
 
 
 def _request(body: Any, *, from_url: bool = False) -> Request:

@@ -82,6 +82,11 @@ class Prepared:
         """Whether it only reads."""
         return self.operation.type is OperationType.QUERY
 
+    @property
+    def writes(self) -> bool:
+        """Whether it goes on though nobody listens to it any more."""
+        return self.operation.type is OperationType.MUTATION
+
 
 class RequestError(Exception):
     """A request that fails before execution: there is no `data`. `result` is its response."""
@@ -209,6 +214,11 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
         extensions.setdefault("code", Code.INVALID_INPUT.name)
     answer["extensions"] = extensions
     return answer
+
+
+def shown(error: Exception) -> dict[str, Any]:
+    """An error from outside of an execution as the caller sees it."""
+    return formatted(GraphQLError(str(error), original_error=error))
 
 
 def _document_error(error: GraphQLError) -> dict[str, Any]:

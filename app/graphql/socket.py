@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import GraphQLError
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
@@ -17,7 +17,7 @@ from app.errors import Code, GradbookError
 from app.graphql import frames
 from app.graphql.engine import Viewer
 from app.graphql.frames import CloseCode, SocketError
-from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, encoded, formatted
+from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, encoded, shown
 from app.graphql.sharing import Message
 
 _log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 Identify = Callable[[WebSocket, Mapping[str, Any]], Awaitable[Viewer | None]]
 """Who is calling, by the handshake and what `connection_init` holds; raises UNAUTHENTICATED for wrong credentials."""
 
-OriginAllowed = Callable[[WebSocket], bool]
-"""Whether a handshake from this origin may go on: a browser sends cookies along for every page that asks."""
+OriginAllowed = Callable[[HTTPConnection], bool]
+"""Whether a request from this origin may go on: a browser sends cookies along for every page that asks."""
 
 Watch = Callable[[Viewer, Callable[[], Awaitable[None]]], AbstractContextManager[None]]
 """`with watch(viewer, end)`: during the block `end` is called as soon as the viewer's credential does not hold."""
@@ -250,9 +250,9 @@ class _Connection:
         except RequestError as error:
             await self._send(frames.error(id, error.result["errors"]))
         except Exception as error:  # noqa: BLE001 - it is logged, and told as far as the client may know
-            await self._send(frames.error(id, [_shown(error)]))
+            await self._send(frames.error(id, [shown(error)]))
         else:
-            self._start(_Operation(id, prepared, cuttable=not _writes(prepared)))
+            self._start(_Operation(id, prepared, cuttable=not prepared.writes))
 
     async def _make_room(self) -> None:
         limit = self._limits.max_operations
@@ -286,7 +286,7 @@ class _Connection:
             pass  # the listener hears of it too
         except Exception as error:  # noqa: BLE001 - it is logged, and told as far as the client may know
             with suppress(WebSocketDisconnect):
-                await self._tell(operation, frames.error(operation.id, [_shown(error)]), last=True)
+                await self._tell(operation, frames.error(operation.id, [shown(error)]), last=True)
 
     async def _answer(self, operation: _Operation) -> Sequence[Mapping[str, Any]] | None:
         """Send the result of a query or mutation, or give back what kept it from being executed."""
@@ -335,14 +335,6 @@ class _Connection:
                 await self._websocket.close(error.code, error.reason)
 
 
-def _writes(prepared: Prepared) -> bool:
-    return not (prepared.is_query or prepared.is_subscription)
-
-
 def _errors(result: Result) -> Sequence[Mapping[str, Any]]:
     errors: Sequence[Mapping[str, Any]] = result["errors"]
     return errors
-
-
-def _shown(error: Exception) -> dict[str, Any]:
-    return formatted(GraphQLError(str(error), original_error=error))

@@ -13,14 +13,16 @@ from typing import Any, Self, cast
 
 import uvicorn
 from graphql import GraphQLSchema, build_schema
-from starlette.websockets import WebSocket
+from starlette.requests import HTTPConnection, Request
 
 from app.db.database import Database
 from app.errors import Code, GradbookError
 from app.graphql.engine import Viewer
+from app.graphql.http import GraphQLEndpoint
 from app.graphql.operations import Operations
 from app.graphql.schema import Built
 from app.graphql.socket import GraphQLSocket, SocketLimits
+from app.graphql.sse import EventStreams, StreamLimits
 
 SDL = """
 type Query {
@@ -108,7 +110,7 @@ class Deeds:
         finally:
             self.ends.remove(end)
 
-    async def identify(self, websocket: WebSocket, parameters: Mapping[str, Any]) -> Viewer | None:
+    async def identify(self, connection: HTTPConnection, parameters: Mapping[str, Any]) -> Viewer | None:
         """By `{"name": …}`; some names are special."""
         self.identified.append(parameters)
         name = parameters.get("name")
@@ -215,18 +217,35 @@ def schema(deeds: Deeds) -> GraphQLSchema:
 DEFAULTS = SocketLimits()
 
 
+def origin_allowed(connection: HTTPConnection) -> bool:
+    return connection.headers.get("origin") != "https://evil.example"
+
+
 def socket(deeds: Deeds, limits: SocketLimits = DEFAULTS, database: Database | None = None) -> GraphQLSocket:
     """The door over the schema."""
-    built = Built(cast(Any, None), schema(deeds), cast(Any, None))
-    operations = Operations(built, cast(Database, database), None)
-
-    def origin_allowed(websocket: WebSocket) -> bool:
-        return websocket.headers.get("origin") != "https://evil.example"
-
+    operations = _operations(deeds, database)
     return GraphQLSocket(operations, deeds.identify, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits)
 
 
-def config(app: GraphQLSocket, **options: Any) -> uvicorn.Config:
+def streams(deeds: Deeds, limits: StreamLimits | None = None, database: Database | None = None) -> EventStreams:
+    """The door for HTTP over the schema. Who asks stands in the header `name`."""
+
+    async def identify(request: Request) -> Viewer | None:
+        return await deeds.identify(request, {"name": request.headers.get("name")})
+
+    operations = _operations(deeds, database)
+    endpoint = GraphQLEndpoint(operations, identify, max_body_bytes=1024 * 1024)
+    return EventStreams(
+        endpoint, operations, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits or StreamLimits()
+    )
+
+
+def _operations(deeds: Deeds, database: Database | None) -> Operations:
+    built = Built(cast(Any, None), schema(deeds), cast(Any, None))
+    return Operations(built, cast(Database, database), None)
+
+
+def config(app: GraphQLSocket | EventStreams, **options: Any) -> uvicorn.Config:
     """As the product runs it."""
     return uvicorn.Config(
         app,
@@ -234,7 +253,7 @@ def config(app: GraphQLSocket, **options: Any) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         ws="websockets-sansio",
-        ws_max_size=2 * app.limits.max_frame_bytes,
+        ws_max_size=2 * DEFAULTS.max_frame_bytes,
         ws_ping_interval=None,
         ws_per_message_deflate=False,
         **options,
@@ -273,7 +292,7 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def running(app: GraphQLSocket) -> AsyncIterator[str]:
+async def running(app: GraphQLSocket | EventStreams) -> AsyncIterator[str]:
     """A server for the door in this process: its URL."""
     async with Server(config(app)) as server:
         yield server.url

@@ -1,0 +1,202 @@
+"""GraphQL over Server-Sent Events at /graphql: an operation's results as events of one HTTP response.
+
+It is the protocol's "distinct connections mode": whoever accepts `text/event-stream` gets `next` events with results,
+and at the end `complete`: https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. What is wrong with a
+document is told by a `next` event too, since a browser's EventSource does not see the body of an error; what is wrong
+with the HTTP request or its credentials is answered by its status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.types import Receive, Scope, Send
+
+from app.errors import Code, GradbookError
+from app.graphql.engine import Viewer
+from app.graphql.http import BadRequestError, GraphQLEndpoint, only_reads, refusal
+from app.graphql.operations import Operations, Prepared, RequestError, Result, encoded, shown
+from app.graphql.sharing import Message
+from app.graphql.socket import OriginAllowed, Watch
+
+MEDIA_TYPE = "text/event-stream"
+
+# An end that cannot be sent for so long never will be: the other side does not read.
+_CLOSE_SECONDS = 2.0
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would keep events back
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What one stream may take."""
+
+    alive_seconds: float = 20
+    """How often a comment is sent. A client that takes nothing from one to the next is given up."""
+
+
+class EventStreams:
+    """The ASGI application behind /graphql for HTTP: event streams for whoever accepts them, `endpoint` for others."""
+
+    def __init__(
+        self,
+        endpoint: GraphQLEndpoint,
+        operations: Operations,
+        *,
+        origin_allowed: OriginAllowed,
+        watch: Watch,
+        limits: StreamLimits = StreamLimits(),
+    ) -> None:
+        self.operations = operations
+        self.watch = watch
+        self.limits = limits
+        self._endpoint = endpoint
+        self._origin_allowed = origin_allowed
+        self._open: set[_Stream] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = HttpRequest(scope, receive)
+        if MEDIA_TYPE not in request.headers.get("accept", ""):
+            await self._endpoint(scope, receive, send)
+            return
+        try:
+            prepared, viewer = await self._prepare(request)
+        except (BadRequestError, GradbookError) as error:
+            await refusal(error)(scope, receive, send)
+        except RequestError as error:
+            await _Stream(self, None, error.result, receive, send).serve()
+        else:
+            stream = _Stream(self, viewer, prepared, receive, send)
+            self._open.add(stream)
+            try:
+                await stream.serve()
+            finally:
+                self._open.discard(stream)
+
+    def close(self) -> None:
+        """End all streams: the server stops. Clients that reconnect go on after the last event they got."""
+        for stream in self._open:
+            stream.end()
+
+    async def _prepare(self, request: HttpRequest) -> tuple[Prepared, Viewer | None]:
+        if not self._origin_allowed(request):
+            origin = request.headers.get("origin")
+            message = f"Pages of {origin} may not use this server's streams: GRADBOOK_ALLOWED_ORIGINS lists who may."
+            raise BadRequestError(403, message, Code.FORBIDDEN)
+        asked, viewer = await self._endpoint.read(request)
+        prepared = self.operations.prepare(asked, viewer)
+        if request.method == "GET" and not (prepared.is_subscription or prepared.is_query):
+            raise only_reads()
+        last = request.headers.get("last-event-id")
+        if last:
+            # A browser that connects again sends the same URL: what it got since is later than what stands there.
+            variables = dict(asked.variables or {}) | dict.fromkeys(prepared.operation.positions, last)
+            prepared = replace(prepared, request=replace(asked, variables=variables))
+        return prepared, viewer
+
+
+class _Stream:
+    """One response. The operation has a task, and so has the attendant, who looks whether the client is still there."""
+
+    def __init__(
+        self, door: EventStreams, viewer: Viewer | None, work: Prepared | Result, receive: Receive, send: Send
+    ) -> None:
+        self._door = door
+        self._viewer = viewer
+        self._work = work
+        self._receive = receive
+        self._send = send
+        self._sending = asyncio.Lock()
+        self._sent = 0
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def serve(self) -> None:
+        """Serve it until the operation ends or nobody listens; a mutation is waited for."""
+        await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        running = asyncio.create_task(self._run(), name="stream operation")
+        attendant = asyncio.create_task(self._attend(), name="stream attendant")
+        try:
+            for task in (running, attendant):
+                task.add_done_callback(lambda _: self.end())
+            with ExitStack() as watched:
+                if self._viewer is not None:
+                    watched.enter_context(self._door.watch(self._viewer, self._revoked))
+                await self._over
+            attendant.cancel()
+            if not (isinstance(self._work, Prepared) and self._work.writes):
+                # One turn later: in this one graphql-core may have made coroutines that warn if they never begin.
+                asyncio.get_running_loop().call_soon(running.cancel)
+            await asyncio.wait([running, attendant])
+            await self._finish()
+        finally:  # some are left only if we are cancelled ourselves
+            running.cancel()
+            attendant.cancel()
+
+    def end(self) -> None:
+        """Let the response end."""
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def _revoked(self) -> None:
+        self.end()
+
+    async def _attend(self) -> None:
+        """Wait until the client is gone; meanwhile send comments where nothing else is sent."""
+        sent = -1
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._door.limits.alive_seconds):
+                    while (await self._receive())["type"] != "http.disconnect":
+                        pass
+                    return
+            if not self._sending.locked():
+                with suppress(ClientDisconnect):
+                    await self._transmit(":\n\n")
+            elif sent == self._sent:
+                return  # it has not taken one message in all that time
+            sent = self._sent
+
+    async def _run(self) -> None:
+        with suppress(ClientDisconnect):  # the attendant hears of it too
+            try:
+                refused = await self._operate(self._work) if isinstance(self._work, Prepared) else self._work
+                if refused is not None:
+                    await self._next(Message(encoded(refused)))
+            except ClientDisconnect:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is logged, and told as far as the client may know
+                await self._next(Message(encoded({"data": None, "errors": [shown(error)]})))
+            await self._transmit("event: complete\ndata:\n\n")
+
+    async def _operate(self, prepared: Prepared) -> Result | None:
+        if prepared.is_subscription:
+            return await self._door.operations.subscribe(prepared, self._viewer, self._next)
+        return await self._door.operations.execute(prepared, self._viewer)
+
+    async def _next(self, message: Message) -> None:
+        # JSON may have line ends between its words, where a blank does as well.
+        data = message.text.replace("\n", " ").replace("\r", " ")
+        place = f"id: {message.cursor}\n" if message.cursor else ""
+        await self._transmit(f"event: next\n{place}data: {data}\n\n")
+
+    async def _transmit(self, text: str) -> None:
+        async with self._sending:
+            try:
+                await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            except OSError as error:
+                raise ClientDisconnect from error
+            self._sent += 1
+
+    async def _finish(self) -> None:
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._send({"type": "http.response.body"})
