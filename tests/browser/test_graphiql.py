@@ -71,7 +71,7 @@ async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Clien
 
     await page.reload()  # everything is as it was, with a record that is not answered yet
     await graphiql.ready()
-    await expect(page.get_by_role("tab")).to_have_count(6)
+    await expect(page.get_by_role("tab")).to_have_count(9)
     await graphiql.has_variables('"dataset": "dst_')
 
     await page.get_by_role("button", name="Show Documentation Explorer").click()

@@ -24,7 +24,9 @@ END = "=== the end of block"
 
 # What differs from run to run.
 VARIES = [
-    (r"\b(rec|rsp|dst|usr|wsp|key)_\d+", r"\1_…"),
+    (r"\b(rec|rsp|dst|usr|wsp|key|tsk)_\d+", r"\1_…"),
+    (r"0\.\d{3} of the held-out", "0.… of the held-out"),
+    (r"(?m)(,0\.\d+),\d{13}$", r"\1,…"),
     (r"\bgb_[\w-]{43}", "gb_…"),
     (r"\bgbl_[\w-]+", "gbl_…"),
     (r"in [\d.]+ s, [\d,]+ (\w+)/s", r"in … s, … \1/s"),

@@ -28,4 +28,4 @@ def test_what_the_page_itself_asks_is_valid() -> None:
 def test_every_example_waits_in_a_tab() -> None:
     imported = re.findall(r"from './examples/([^']+)\?raw'", (WEB / "examples.ts").read_text("utf-8"))
     assert imported == [path.name for path in EXAMPLES]
-    assert len(EXAMPLES) >= 6
+    assert len(EXAMPLES) >= 9

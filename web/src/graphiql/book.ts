@@ -29,18 +29,34 @@ interface Dataset {
   any: { nodes: Record_[] };
 }
 
+interface Task {
+  id: string;
+  metrics: { name: string }[];
+}
+
 export interface Book {
   viewer: Viewer | null;
   dataset?: Dataset;
   record?: Record_;
   /** An answer to every question of the dataset. */
   values: Record<string, unknown>;
+  /** The newest. */
+  task?: Task;
+  /** What it reports. */
+  metrics: string[];
+}
+
+interface Page {
+  demo: { nodes: Dataset[] };
+  any: { nodes: Dataset[] };
+  tasks: { nodes: Task[] };
 }
 
 const QUERY = `query Page {
   viewer { username role }
   demo: datasets(first: 1, where: {name: {eq: "demo"}}) { nodes { ...dataset } }
   any: datasets(first: 1) { nodes { ...dataset } }
+  tasks: trainTasks(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id metrics { name } } }
 }
 fragment dataset on Dataset {
   id
@@ -52,12 +68,14 @@ fragment dataset on Dataset {
 /** Nobody and nothing, when nobody is signed in. */
 export async function readBook(): Promise<Book> {
   const { viewer } = await ask<{ viewer: Viewer | null }>('query Viewer { viewer { username role } }');
-  if (!viewer) return { viewer, values: {} };
-  const { demo, any } = await ask<Record<'demo' | 'any', { nodes: Dataset[] }>>(QUERY);
+  if (!viewer) return { viewer, values: {}, metrics: ['loss'] };
+  const { demo, any, tasks } = await ask<Page>(QUERY);
   const dataset = demo.nodes[0] ?? any.nodes[0];
   const record = dataset?.pending.nodes[0] ?? dataset?.any.nodes[0];
   const values = Object.fromEntries((dataset?.questions ?? []).map((one) => [one.name, answer(one, record)]));
-  return { viewer, dataset, record, values };
+  const task = tasks.nodes[0];
+  const metrics = task?.metrics.length ? task.metrics.map(({ name }) => name) : ['loss'];
+  return { viewer, dataset, record, values, task, metrics };
 }
 
 function answer({ type, settings }: Question, record?: Record_): unknown {

@@ -6,6 +6,9 @@ import searchChinese from './examples/3-search-chinese.graphql?raw';
 import nextRecords from './examples/4-next-records.graphql?raw';
 import submitResponse from './examples/5-submit-response.graphql?raw';
 import recordChanged from './examples/6-record-changed.graphql?raw';
+import trainTasks from './examples/7-train-tasks.graphql?raw';
+import curves from './examples/8-curves.graphql?raw';
+import trainProgress from './examples/9-train-progress.graphql?raw';
 
 /** A tab: an operation, and its variables as JSON. */
 export interface Example {
@@ -17,6 +20,7 @@ type Variables = (book: Book) => Record<string, unknown>;
 
 const NO_DATASET = 'dst_…';
 const NO_RECORD = 'rec_…';
+const NO_TASK = 'tsk_…';
 
 const EXAMPLES: [query: string, variables: Variables][] = [
   [datasets, () => ({ records: 3 })],
@@ -25,6 +29,9 @@ const EXAMPLES: [query: string, variables: Variables][] = [
   [nextRecords, ({ dataset }) => ({ input: { datasetId: dataset?.id ?? NO_DATASET, first: 3 } })],
   [submitResponse, ({ record, values }) => ({ input: { recordId: record?.id ?? NO_RECORD, values } })],
   [recordChanged, ({ dataset }) => ({ dataset: dataset?.id ?? NO_DATASET })],
+  [trainTasks, () => ({ where: null })],
+  [curves, ({ task, metrics }) => ({ tasks: [task?.id ?? NO_TASK], metrics, maxPoints: 50 })],
+  [trainProgress, ({ task }) => ({ task: task?.id ?? NO_TASK })],
 ];
 
 const TABS = 'graphiql:tabState'; // where GraphiQL keeps its tabs
