@@ -40,16 +40,23 @@ Loader = Callable[[Any, Sequence[int], Mapping[str, Any]], Awaitable[Mapping[int
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A stored or computed value of a row. `id_of` is the prefix of the ids it holds."""
+    """A stored or computed value of a row. `id_of` is the prefix of the ids it holds.
+
+    `order` may be what rows are ordered by in its stead, for values that are long or have no order.
+    """
 
     source: Expression | None = None
     filter: bool = True
-    order: bool = True
+    order: bool | Expression = True
     id_of: str | None = None
 
     def of(self, rows: Rows, name: str) -> ColumnElement[Any]:
         """The column's SQL on the given table or alias; `name` is the declaring field's name."""
         return self.source(rows) if self.source is not None else rows.c[name]
+
+    def ordered(self, rows: Rows, name: str) -> ColumnElement[Any]:
+        """What rows are ordered by."""
+        return self.of(rows, name) if isinstance(self.order, bool) else self.order(rows)
 
     def may_be_null(self, rows: Rows, name: str) -> bool:
         """Whether a row may have no value. Of expressions this is not known."""
@@ -255,10 +262,10 @@ def column(
     source: Expression | None = None,
     *,
     filter: bool = True,
-    order: bool = True,
+    order: bool | Expression = True,
     id_of: str | None = None,
 ) -> Any:
-    """A stored column of the field's own name, or the SQL expression `source(rows)`."""
+    """A stored column of the field's own name, or the SQL expression `source(rows)`; `order` as in `Column`."""
     return _declare(description, Column(source, filter, order, id_of))
 
 

@@ -277,7 +277,7 @@ class WhereCompiler:
         python_name, column = target.fields[field]
         assert isinstance(column, Column)
         is_named = child.c[target.fields[declared.named][0]] == self.slots.param(place, Text())
-        wanted = select(column.of(child, python_name)).where(belongs, target.is_shown(child), is_named)
+        wanted = select(column.ordered(child, python_name)).where(belongs, target.is_shown(child), is_named)
         return wanted.correlate(rows).scalar_subquery()
 
     def _children(self, entity: Entity, rows: Rows, name: str) -> tuple[Entity, Rows, Condition]:

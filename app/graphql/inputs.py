@@ -139,7 +139,7 @@ class Inputs:
                 for field, (python_name, declared) in entity.fields.items()
                 if isinstance(declared, Column)
                 and declared.order
-                and not isinstance(type_of(entity, python_name, declared), JsonText)
+                and not isinstance(declared.ordered(entity.table, python_name).type, JsonText)
             }
             choices: Any = enum.Enum(name, members)  # type: ignore[misc]
             self._filters[name] = strawberry.enum(

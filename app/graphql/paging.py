@@ -22,7 +22,7 @@ from app.errors import Code, GradbookError
 from app.graphql.entity import Column, Condition, Entity, Many, Rows
 from app.graphql.filters import Path, WhereCompiler, stored_text
 from app.graphql.json_path import form_of, parse_path
-from app.graphql.kinds import JSON_TYPES, json_columns, type_of
+from app.graphql.kinds import JSON_TYPES, json_columns
 from app.graphql.scalars import parse_instant
 from app.graphql.slots import Shape, Slots, put
 from app.graphql.sql import Sql, Text, concat, or_null
@@ -140,7 +140,7 @@ def order_keys(entity: Entity, rows: Rows, shape: Shape, compiler: WhereCompiler
             case (field, _) if not _is_id(entity, field):
                 python_name, declared = entity.fields[field]
                 assert isinstance(declared, Column)
-                value = declared.of(rows, python_name)
+                value = declared.ordered(rows, python_name)
                 keys.append(Key(value, label, value.type, descending, declared.may_be_null(entity.table, python_name)))
     descending = bool(shape) and shape[-1][-1]
     return [*keys, Key(rows.c.id, "id", Snowflake(), descending, nullable=False)]
@@ -165,7 +165,7 @@ def key_types(entity: Entity, shape: Shape, entities: Mapping[str, Entity]) -> l
 def _field_type(entity: Entity, name: str) -> TypeEngine[Any]:
     python_name, declared = entity.fields[name]
     assert isinstance(declared, Column)
-    return type_of(entity, python_name, declared)
+    return declared.ordered(entity.table, python_name).type
 
 
 def order_tag(entity: Entity, shape: Shape, values: Sequence[Any]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, case, cast, literal_column
+from sqlalchemy import ColumnElement, FromClause, case, cast, func, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from app.annotation.sql import POSTGRESQL
-from app.db.types import Float
+from app.db.types import Float, Text
+from app.graphql.entity import Expression
 
 
 def listed(dialect_name: str, parameter: str) -> str:
@@ -66,3 +67,37 @@ def progress(task: FromClause) -> ColumnElement[float]:
     """The share of its steps that a task has done, from 0 to 1, as far as it said."""
     share = cast(task.c.step, Float()) / cast(task.c.total_steps, Float())
     return case((task.c.step >= task.c.total_steps, literal_column("1.0", Float())), else_=share)
+
+
+ORDERED = 100
+"""Characters of long texts that tasks are ordered by: cursors hold them."""
+
+
+class _stored_json(ColumnElement[str]):  # noqa: N801 - used like SQLAlchemy's functions
+    """JSON as the text that it is stored as."""
+
+    type = Text()
+    inherit_cache = False
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        self.column = column
+
+
+@compiles(_stored_json, "postgresql")
+def _postgresql_json(element: _stored_json, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'CAST({compiler.process(element.column, **kw)} AS text) COLLATE "C"'
+
+
+@compiles(_stored_json, "sqlite")
+def _sqlite_json(element: _stored_json, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.column, **kw)
+
+
+def beginning(column: str) -> Expression:
+    """The first characters of a long text, by which tasks are ordered."""
+    return lambda task: func.substr(task.c[column], 1, ORDERED, type_=Text())
+
+
+def in_order(column: str) -> Expression:
+    """The first characters of a list of texts as JSON, by which tasks are ordered: by the first text, then the next."""
+    return lambda task: func.substr(_stored_json(task.c[column]), 1, ORDERED, type_=Text())

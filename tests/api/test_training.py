@@ -323,3 +323,31 @@ async def test_tasks_are_ordered_by_a_metric_and_by_a_parameter(book: Book) -> N
     good = {"where": {"summary": path | {"float": {"gt": 0.4}}}, "first": 10}
     nodes = (await book.data("ann", operation("TrainTasks"), good))["trainTasks"]["nodes"]
     assert sorted(node["modelName"] for node in nodes) == ["0.25", "0.75"]
+
+
+@pytest.mark.parametrize("size", [1, 10])
+async def test_tasks_are_ordered_by_their_tags_and_the_beginnings_of_long_texts(book: Book, size: int) -> None:
+    order = 'query ($after: String, $size: Int, $order: [TrainTaskOrder!]) { trainTasks(where: {tags: {has: "o"}},'
+    order += (
+        " first: $size, after: $after, orderBy: $order) { nodes { modelName } pageInfo { endCursor hasNextPage } } }"
+    )
+    long = "x" * 200
+    texts = {"a": (["o", "b"], f"{long}b"), "b": (["o"], f"{long}a"), "c": (["a", "o"], "é"), "d": (["é", "o"], None)}
+    for name, (tags, notes) in texts.items():
+        await create(book, modelName=name, tags=tags, notes=notes, command=notes)
+
+    async def ordered(field: str, direction: str) -> str:
+        names, asked = "", {"size": size, "order": [{"field": field, "direction": direction}]}
+        while True:
+            page = (await book.data("ann", order, asked))["trainTasks"]
+            names += "".join(node["modelName"] for node in page["nodes"])
+            if not page["pageInfo"]["hasNextPage"]:
+                return names
+            asked["after"] = page["pageInfo"]["endCursor"]
+
+    # JSON text: a comma comes before a bracket. Of the long ones the beginnings are equal, and the ids decide.
+    assert await ordered("TAGS", "ASC") == "cabd"
+    assert await ordered("TAGS", "DESC") == "dbac"
+    for field in ("NOTES", "COMMAND"):
+        assert await ordered(field, "ASC") == "abcd"
+        assert await ordered(field, "DESC") == "cbad"
