@@ -14,17 +14,20 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import uvloop
 
-from bench import report
+from app.db.migrate import upgrade
+from bench import fanout, report
 from bench.book import make_book
 from bench.chart import chart
 from bench.databases import KINDS, empty_databases, execute
+from bench.fanout import SUBSCRIBERS, fan_out
 from bench.ingest import ingest
 from bench.measure import Plan
-from bench.scenarios import Databases, Result, run
+from bench.scenarios import Databases, Figure, Result, run
 from bench.task_list import task_list
 from tests.support.postgres import PostgresServer
 
@@ -32,7 +35,7 @@ FULL = Plan(rounds=9, seconds=2.0, warm_up_seconds=1.0)
 QUICK = Plan(rounds=3, seconds=1.0, warm_up_seconds=0.5)
 
 ANNOTATION = ("RecordPage", "submitResponse")
-OPERATIONS = (*ANNOTATION, "TrainTasks", "ingest", "curve")
+OPERATIONS = (*ANNOTATION, "TrainTasks", "ingest", "curve", "fan-out")
 COPIES = 3
 
 
@@ -75,7 +78,28 @@ def _measured(kind: str, plan: Plan, operations: Sequence[str]) -> list[Result]:
         if "curve" in operations:
             _say("curve")
             results += uvloop.run(chart(plan))
+        if "fan-out" in operations:
+            _say("fan-out")
+            results.append(_fan_out(plan))
     return results
+
+
+def _fan_out(plan: Plan) -> Result:
+    """One task and its subscribers. It is about CPU, not about requests, and has a table of its own."""
+    with empty_databases("sqlite", ("watched",)) as empty:
+        upgrade(empty.urls[0])
+        fans = fan_out(empty.urls[0], subscribers=SUBSCRIBERS, rounds=plan.rounds, seconds=2 * plan.seconds)
+        sides = uvloop.run(fans)
+    print(fanout.table(*sides), end="\n\n", flush=True)
+    lost = sum(one.missing for one in sides[0].rounds)
+    figures = [
+        Figure(
+            f"CPU of a message to {SUBSCRIBERS:,} subscribers / bare loop's", fanout.ratio(*sides).median, fanout.BOUND
+        ),
+        Figure("points that subscribers missed", lost, 0),
+    ]
+    rounds = {side.target.name: [asdict(one) for one in side.rounds] for side in sides}
+    return Result("fan-out", "sqlite", [], rounds, figures=figures)
 
 
 def _say(what: str) -> None:

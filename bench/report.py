@@ -24,8 +24,8 @@ def table(results: Sequence[Result]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
-        ours = result.target(OURS)
         for target in result.targets:
+            ours = result.target(OURS)
             compared = "" if target is ours else _ratio(ratio(ours, target), result.goals.get(target.name))
             rounds = target.rounds
             cells = [
@@ -64,7 +64,8 @@ def missed(results: Sequence[Result]) -> list[str]:
 
 def generator_share(results: Sequence[Result]) -> float:
     """The greatest part of one core that the load generator took in a round."""
-    return max(one.generator_share for result in results for target in result.targets for one in target.rounds)
+    shares = [one.generator_share for result in results for target in result.targets for one in target.rounds]
+    return max(shares, default=0.0)
 
 
 def write(results: Sequence[Result], plan: Plan, path: Path = RESULTS) -> None:
