@@ -314,10 +314,11 @@ async def run_round(side: Side, subscribers: int, seconds: float) -> None:
             for at, message in one.frames
             if points(message)
         )
+        messages = len(delays)
         side.rounds.append(
             FanRound(
-                spent / (len(numbers) * subscribers - missing / side.points_per_report),
-                sum(1 for one in sockets for _, message in one.frames if points(message)),
+                spent / messages,
+                messages,
                 len(numbers) * subscribers,
                 missing,
                 delays[len(delays) // 2],

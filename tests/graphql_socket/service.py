@@ -23,6 +23,8 @@ from app.graphql.operations import Operations
 from app.graphql.schema import Built
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.graphql.sse import EventStreams, StreamLimits
+from app.live.bus import MemoryBus
+from app.live.feeds import Batch, Feed, feed
 
 SDL = """
 type Query {
@@ -52,6 +54,8 @@ type Subscription {
   texts(length: Int!): String!
   "Silence."
   silence: Int!
+  "The numbers of a log that grows, joined by blanks after so many signs; who asks for the same shares each read."
+  log(signs: Int!, after: Int): String!
   "Counts to 2, then fails in a way that the caller can mend."
   failing: Int!
   "Counts to 2, then fails in a way that nobody foresaw."
@@ -91,6 +95,10 @@ class Deeds:
     written: list[int] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     identified: list[Mapping[str, Any]] = field(default_factory=list)
+    bus: MemoryBus = field(default_factory=lambda: MemoryBus(heal_seconds=600))
+    log: list[int] = field(default_factory=list)
+    reads: int = 0
+    """How often the log was read."""
     ends: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What the access watch would call, for each socket of a signed-in caller that is open."""
 
@@ -109,6 +117,10 @@ class Deeds:
             yield
         finally:
             self.ends.remove(end)
+
+    def append(self, *numbers: int) -> None:
+        self.log += numbers
+        self.bus.publish(["log"])
 
     async def identify(self, connection: HTTPConnection, parameters: Mapping[str, Any]) -> Viewer | None:
         """By `{"name": …}`; some names are special."""
@@ -154,6 +166,7 @@ class Resolvers:
             "count": lambda _, info, to: self._stream(lambda number: number, to),
             "texts": lambda _, info, length: self._stream(lambda number: f"{number:x<{length}}"),
             "silence": self._silence,
+            "log": self._log,
             "failing": lambda _, info: self._until(GradbookError(Code.NOT_FOUND, "It is gone.")),
             "breaking": lambda _, info: self._until(ZeroDivisionError("a secret")),
             "refused": self._refuse,
@@ -190,6 +203,17 @@ class Resolvers:
         with self._deeds.counted():
             await asyncio.Event().wait()
             yield 0
+
+    def _log(self, _: Any, info: Any, signs: int, after: int | None = None) -> Feed[str]:
+        async def read(position: tuple[int, ...] | None) -> Batch[str]:
+            self._deeds.reads += 1
+            with self._deeds.counted():
+                await asyncio.sleep(0)
+            begin, end = position[0] if position else 0, len(self._deeds.log)
+            text = " ".join(map(str, self._deeds.log[begin:end]))
+            return Batch(signs * "x" + text if end > begin else None, (end,))
+
+        return feed(self._deeds.bus, ("log",), None if after is None else (after,), read)
 
     async def _minutes_stream(self, _: Any, info: Any) -> AsyncIterator[int]:
         yield await self._minutes(_, info)
