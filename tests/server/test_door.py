@@ -109,3 +109,10 @@ async def test_a_stop_closes_open_sockets_and_lets_requests_end(start: Start, ba
         assert code == 0
     assert "Traceback" not in server.log
     assert "Task was destroyed" not in server.log
+
+
+async def test_messages_are_not_compressed(server: Server) -> None:
+    """Browsers offer it; for each message of each socket it costs more than all the rest."""
+    offered = connect(server.socket_address, subprotocols=[Subprotocol("graphql-transport-ws")], compression="deflate")
+    async with offered as socket:
+        assert socket.protocol.extensions == []
