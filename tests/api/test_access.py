@@ -148,6 +148,8 @@ ROOT_FIELDS = SCHEMA.query_type.fields
 OF_STRANGERS = {"viewer"}
 ARGUMENTS = {"node": '(id: "wsp_1")', "nodes": '(ids: ["wsp_1"])', "dataset": '(id: "dst_1")', "user": '(id: "usr_1")'}
 ARGUMENTS |= {"curves": '(tasks: ["tsk_1"], metrics: ["loss"], maxPoints: 2)'}
+ARGUMENTS |= {"compareTrainTasks": '(ids: [], metric: "loss")', "trainStatistics": "(by: STATUS)"}
+ARGUMENTS |= {"recommendParameters": '(input: {modelName: "m", metric: "loss"})'}
 ARGUMENTS |= {"workspace": '(id: "wsp_1")', "record": '(id: "rec_1")', "trainTask": '(id: "tsk_1")'}
 
 
