@@ -82,6 +82,28 @@ async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Clien
     assert visitor.strays == []
 
 
+async def test_a_training_arrives_in_its_tab(server: Server, owner: Client, visitor: Visitor) -> None:
+    create = (
+        "mutation ($input: CreateTrainTaskInput!) { createTrainTask(input: $input) { task { id } errors { code } } }"
+    )
+    report = "mutation ($input: ReportProgressInput!) { reportProgress(input: $input) { accepted errors { code } } }"
+    task = (await owner.mutate(create, {"modelName": "tiny"}))["task"]["id"]
+    points = {"metric": "loss", "steps": [1, 2], "values": [0.75, 0.625]}
+    await owner.mutate(report, {"id": task, "sequence": 0, "series": [points]})
+    assert server.link is not None
+    graphiql = GraphiQL(await visitor.open(server.link))
+    await graphiql.ready()
+    await graphiql.run_at_once("TrainProgress")
+    await graphiql.shows("0.625")
+    await owner.mutate(report, {"id": task, "sequence": 1, "series": [points | {"values": [0.5, 0.4375]}]})
+    await graphiql.shows("0.4375")
+    await graphiql.run()  # ends the subscription
+    await graphiql.run_at_once("Curves")
+    await graphiql.shows('"modelName": "tiny"')
+    assert visitor.complaints == []
+    assert visitor.strays == []
+
+
 async def test_the_link_works_once_and_signing_out_ends_the_session(
     server: Server, owner: Client, visitor: Visitor
 ) -> None:
