@@ -148,12 +148,14 @@ class _Cohort:
                     message = None if batch.payload is None else await self._shared.encode(batch.payload)
                     await self._advance(message, batch.cursor)
                     if not self.members:
-                        self._disappear()
                         break
+                self._disappear()  # at once: to close the feed may take a while
         except Exception as error:  # noqa: BLE001 - it is the members'
             self._end(error)
         else:
             self._end(None)
+        finally:
+            self._disappear()
 
     async def _advance(self, message: Message | None, position: Hashable) -> None:
         """Take all members to this position, by this message if there is one."""
@@ -177,7 +179,6 @@ class _Cohort:
         self._delivering = False
 
     def _end(self, error: Exception | None) -> None:
-        self._disappear()
         for member in self.members:
             if not member.turn.done():
                 member.cohort = None
