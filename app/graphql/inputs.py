@@ -16,7 +16,7 @@ from strawberry.types.field import StrawberryField
 from app.db.types import EnumText, JsonText
 from app.graphql.entity import Column, Entity, JsonPart, Many, One, camel
 from app.graphql.kinds import LIST_OPERATORS, OPERATORS, is_json, json_columns, kind_of, type_of
-from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE, named_relations
+from app.graphql.paging import DEFAULT_PAGE, MAX_PAGE, named_items
 from app.graphql.scalars import SafeInt
 
 FILTERS: dict[str, tuple[str, Any]] = {
@@ -120,11 +120,11 @@ class Inputs:
             for way, column in json_columns(entity).items():
                 what = f"A value inside `{camel(column)}` to order by, instead of a field."
                 offered.append(_field(way, self._json_order() | None, what))
-            for name, named in named_relations(entity).items():
-                target = entity.fields[name][1]
+            for name, (relation, named) in named_items(entity).items():
+                target = entity.fields[relation][1]
                 assert isinstance(target, Many)
                 key = self._named_order(self.entities[target.target], named)
-                what = f"A field of the item of this {named} in `{name}` to order by, instead of a field."
+                what = f"A value of the item of this {named} in `{relation}` to order by, instead of a field."
                 offered.append(_field(name, key | None, what))
             offered.append(_field("direction", Direction, "Which way.", default=Direction.ASC))
             self._fill(made, offered)
@@ -150,9 +150,9 @@ class Inputs:
     def _named_order(self, target: Entity, named: str) -> Any:
         name = f"Named{target.name}Order"
         if name not in self._filters:
-            made = self._bare(name, f"A field of the {target.name} item of a {named}, to order by what it belongs to.")
+            made = self._bare(name, f"A value of the {target.name} of a {named}, to order by what it belongs to.")
             members = [_field(named, str, f"Its {named}. What has no such item comes last.")]
-            members.append(_field("field", self._order_fields(target), "The field to order by."))
+            members.append(_field("value", self._order_fields(target), "The value to order by."))
             self._fill(made, members)
             self._filters[name] = made
         return self._filters[name]

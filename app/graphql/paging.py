@@ -87,8 +87,8 @@ def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values:
     Keys are (field, …), (column, form, kind, index of the path, …) of a JSON column and (relation, field, index of the
     name, …) of the child of a name. What comes after the id orders nothing, and is left out.
     """
-    columns, relations = json_columns(entity), named_relations(entity)
-    ways = ["field", *columns, *relations]
+    columns, items = json_columns(entity), named_items(entity)
+    ways = ["field", *columns, *items]
     keys: list[Shape] = []
     for index, item in enumerate(raw or ()):
         here = (*path, index)
@@ -105,19 +105,27 @@ def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values:
             steps = parse_path(what["path"], (*here, way, "path"))
             keys.append((columns[way], form_of(steps), what["as"].value, put(values, steps), descending))
         else:
-            named = relations[way]
+            relation, named = items[way]
             name = stored_text(what[named], (*here, way, named))
-            keys.append((way, what["field"].value, put(values, name), descending))
+            keys.append((relation, what["value"].value, put(values, name), descending))
     if len(keys) > MAX_KEYS:
         raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(keys)} order keys; at most {MAX_KEYS} are allowed.", path)
     unique = next((i for i, key in enumerate(keys) if len(key) == 2 and _is_id(entity, key[0])), len(keys))
     return tuple(keys[: unique + 1])
 
 
-def named_relations(entity: Entity) -> dict[str, str]:
-    """The entity's lists of which a name tells one item from the others, each with the field that holds the name."""
+class Named(NamedTuple):
+    """A list of which a name tells one item from the others, and the field that holds the name."""
+
+    relation: str
+    by: str
+
+
+def named_items(entity: Entity) -> dict[str, Named]:
+    """What an order can name an item of: `metric` for a list of Metric."""
     declared = ((name, field[1]) for name, field in entity.fields.items())
-    return {name: one.named for name, one in declared if isinstance(one, Many) and one.named is not None}
+    lists = [(name, one) for name, one in declared if isinstance(one, Many)]
+    return {one.target[0].lower() + one.target[1:]: Named(name, one.named) for name, one in lists if one.named}
 
 
 def _is_id(entity: Entity, name: str) -> bool:

@@ -306,7 +306,7 @@ async def test_tasks_are_ordered_by_a_metric_and_by_a_parameter(book: Book) -> N
         models = [node["modelName"] for node in found["nodes"]]
         return models + (await ordered(who, *order, **page) if found["pageInfo"]["hasNextPage"] else [])
 
-    last = {"metrics": {"name": "loss", "field": "LAST"}}
+    last = {"metric": {"name": "loss", "value": "LAST"}}
     parameter = {"json": {"path": "network.dropout", "as": "FLOAT"}}
     for who in ("ann", "admin", "owner"):
         for size in (1, 3, 10):

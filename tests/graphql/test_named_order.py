@@ -65,12 +65,12 @@ def expected(order: list[dict[str, Any]], owner: int | None = None) -> list[int]
     found, marks = rows()
 
     def value(thing: int, item: dict[str, Any]) -> Any:
-        if "marks" not in item:
+        if "mark" not in item:
             return found[thing - 1]["name"]
-        wanted = item["marks"]
+        wanted = item["mark"]
         for one in marks:
             if (one["thing_id"], one["name"]) == (thing, wanted["name"]) and owner in (None, one["owner_id"]):
-                held = one[FIELDS[wanted["field"]]]
+                held = one[FIELDS[wanted["value"]]]
                 return held.name if isinstance(held, Shade) else held
         return None
 
@@ -88,7 +88,7 @@ def expected(order: list[dict[str, Any]], owner: int | None = None) -> list[int]
 
 
 def by(name: str, field: str, direction: str = "ASC") -> dict[str, Any]:
-    return {"marks": {"name": name, "field": field}, "direction": direction}
+    return {"mark": {"name": name, "value": field}, "direction": direction}
 
 
 ORDERS = st.lists(
@@ -142,12 +142,12 @@ async def test_a_cursor_belongs_to_its_name_and_field(marked: Asker) -> None:
 
 
 async def test_an_order_is_by_one_thing_and_by_a_name_that_can_be(marked: Asker) -> None:
-    for item in ({}, {"field": "NAME", "marks": {"name": "loss", "field": "SIZE"}}):
+    for item in ({}, {"field": "NAME", "mark": {"name": "loss", "value": "SIZE"}}):
         error = await marked.error(ALL, PAGE, {"order": [item]})
-        assert error["message"] == "Order by either 'field' or 'json' or 'marks'."
+        assert error["message"] == "Order by either 'field' or 'json' or 'mark'."
         assert error["extensions"]["argument"] == ["orderBy", 0]
     error = await marked.error(ALL, PAGE, {"order": [by("a\0", "SIZE")]})
-    assert error["extensions"] == {"code": "INVALID_INPUT", "argument": ["orderBy", 0, "marks", "name"]}
+    assert error["extensions"] == {"code": "INVALID_INPUT", "argument": ["orderBy", 0, "mark", "name"]}
 
 
 async def test_nested_lists_under_conditions_are_ordered_so_too(marked: Asker) -> None:
@@ -156,8 +156,8 @@ async def test_nested_lists_under_conditions_are_ordered_so_too(marked: Asker) -
     below += [{"id": 200 + n, "parent_id": 100 + n, "name": "c"} for n in range(1, COUNT + 1)]
     await marked.database.transact(write(*below))
     where = """where: {and: [{or: [{marks: {name: "loss", size: {gt: -2}}}, {name: {isNull: false}}]}]}"""
-    order = """orderBy: [{marks: {name: "loss", field: SIZE}, direction: DESC}, {marks: {name: "acc", field: COUNT}},
-        {json: {path: "x.y[0]", as: FLOAT}}, {marks: {name: "acc", field: SIZE}}]"""
+    order = """orderBy: [{mark: {name: "loss", value: SIZE}, direction: DESC}, {mark: {name: "acc", value: COUNT}},
+        {json: {path: "x.y[0]", as: FLOAT}}, {mark: {name: "acc", value: SIZE}}]"""
     inner = "id"
     for _ in range(3):
         inner = f"""id children(first: 2, {where}, {order}) {{
