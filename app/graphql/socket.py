@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -302,8 +302,8 @@ class _Connection:
         """Send the results of a subscription, or give back what kept it from being executed."""
         before, after = frames.next_result(operation.id)
 
-        async def send(message: Message) -> None:
-            await self._tell(operation, before + message.text + after)
+        def send(message: Message) -> Coroutine[Any, Any, None]:
+            return self._tell(operation, before + message.text + after)
 
         refused = await self._door.operations.subscribe(operation.prepared, self._viewer, send)
         return None if refused is None else _errors(refused)

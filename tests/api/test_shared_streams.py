@@ -68,7 +68,9 @@ async def test_equal_subscribers_share_each_read(book: Book) -> None:
                 await answer(book, "ann", value)
                 messages = [await following(stream) for stream in all_of]
             assert all(message == messages[0] for message in messages)
-            assert len(said) <= 6  # what changed, the records, the progress; and perhaps once more, to find nothing
+            # What changed, the records, the progress; and perhaps again, to find nothing. On PostgreSQL their horizons
+            # may differ at first, if anything was written meanwhile.
+            assert len(said) <= 6 or value == 1
 
 
 async def test_a_position_of_ones_own_does_not_keep_one_apart(book: Book) -> None:
