@@ -16,11 +16,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import orjson
 import uvloop
@@ -44,6 +42,7 @@ from bench.load import http_request
 from bench.measure import Spread, Target, serving
 from bench.operations import body
 from bench.ours import serve
+from bench.websocket import Socket, connected
 
 OURS, BARE = "Gradbook", "bare WebSocket loop"
 SUBSCRIBERS = 1000
@@ -53,7 +52,6 @@ BOUND = 2.0
 """The most that a delivered message may cost, in those of the bare loop."""
 
 _PATIENCE = 60
-_AT_ONCE = 100  # sockets that connect at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,72 +108,6 @@ class Side:
     def points(self, message: bytes) -> Sequence[int]:
         """The numbers of the points that a message holds."""
         raise NotImplementedError
-
-
-class _Socket(asyncio.Protocol):
-    """A WebSocket that says its lines, each when the one before was answered, and keeps the frames that come."""
-
-    def __init__(self, said: Sequence[bytes]) -> None:
-        self._said = list(said)
-        self._data = b""
-        self._upgraded = False
-        self.frames: list[tuple[float, bytes]] = []
-        self.lost = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(_HANDSHAKE)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-
-    def data_received(self, data: bytes) -> None:
-        now = time.perf_counter()
-        data = self._data + data
-        if not self._upgraded:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                self._data = data
-                return
-            assert data.startswith(b"HTTP/1.1 101"), data[:200]
-            self._upgraded = True
-            data = data[end + 4 :]
-            self._say()
-        at = 0
-        while len(data) - at >= 2:
-            length, head = data[at + 1], 2
-            if length == 126:
-                length, head = int.from_bytes(data[at + 2 : at + 4]), 4
-            elif length == 127:
-                length, head = int.from_bytes(data[at + 2 : at + 10]), 10
-            if len(data) - at < head + length or len(data) - at < head:
-                break
-            message = data[at + head : at + head + length]
-            if message == _PING:
-                self.transport.write(_masked(_PONG))
-            elif data[at] == 0x81:
-                self.frames.append((now, message))
-                self._say()
-            at += head + length
-        self._data = data[at:]
-
-    def _say(self) -> None:
-        if self._said:
-            self.transport.write(_masked(self._said.pop(0)))
-
-
-_PING, _PONG = b'{"type":"ping"}', b'{"type":"pong"}'
-_HANDSHAKE = "\r\n".join([
-    "GET /graphql HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Protocol: graphql-transport-ws", "", "",
-]).encode()  # fmt: skip
-
-
-def _masked(text: bytes) -> bytes:
-    """A client's text frame; the mask of zeros changes nothing."""
-    length = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2)
-    return b"\x81" + length + bytes(4) + text
 
 
 # The bare server
@@ -284,7 +216,7 @@ async def run_round(side: Side, subscribers: int, seconds: float) -> None:
 
     first = side.reported
     pid, began, cpu = side.target.pid, time.perf_counter(), tree_seconds(side.target.pid)
-    async with _subscribed(side, subscribers) as sockets:
+    async with connected(side.target.port, side.said, subscribers) as sockets:
         await _until(lambda: all(one.frames for one in sockets))
         await side.connect()
         await side.report(first)
@@ -302,12 +234,7 @@ async def run_round(side: Side, subscribers: int, seconds: float) -> None:
         spent, own, took = tree_seconds(pid) - cpu, time.process_time() - own, time.perf_counter() - began
         side.reported = numbers[-1] + 1
         expected = list(range(numbers[0] * side.points_per_report, side.reported * side.points_per_report))
-        missing = 0
-        for one in sockets:
-            got = [point for _, message in one.frames for point in points(message)]
-            missing += len(expected) - len(got)
-            if got != expected[: len(got)]:
-                raise AssertionError(f"{side.target.name}: a socket got {got[:50]}…, not {expected[:50]}…")
+        missing = sum(_missing(side, one, expected, points) for one in sockets)
         delays = sorted(
             at - due[points(message)[0] // side.points_per_report]
             for one in sockets
@@ -331,24 +258,12 @@ async def run_round(side: Side, subscribers: int, seconds: float) -> None:
         side.typical_length = statistics.median(len(message) for message, meant in meanings.items() if meant)
 
 
-@asynccontextmanager
-async def _subscribed(side: Side, count: int) -> AsyncIterator[list[_Socket]]:
-    loop = asyncio.get_running_loop()
-    sockets: list[_Socket] = []
-    said = side.said
-    try:
-        for _ in range(0, count, _AT_ONCE):
-            made = await asyncio.gather(
-                *[
-                    loop.create_connection(lambda: _Socket(said), "127.0.0.1", side.target.port)
-                    for _ in range(min(_AT_ONCE, count - len(sockets)))
-                ]
-            )
-            sockets += [socket for _, socket in made]
-        yield sockets
-    finally:
-        for socket in sockets:
-            socket.transport.abort()
+def _missing(side: Side, socket: Socket, expected: Sequence[int], points: Callable[[bytes], Sequence[int]]) -> int:
+    """How many of the points a socket has not got. Raises AssertionError for one that came twice or out of order."""
+    got = [point for _, message in socket.frames for point in points(message)]
+    if got != expected[: len(got)]:
+        raise AssertionError(f"{side.target.name}: a socket got {got[:50]}…, not {expected[:50]}…")
+    return len(expected) - len(got)
 
 
 async def _until(holds: Callable[[], bool], *, fails: bool = True) -> None:
