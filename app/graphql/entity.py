@@ -68,7 +68,8 @@ class One:
     """The row of `target` whose id stands in the column `key` of this row. Null when it is hidden or missing.
 
     With `at`, the row of `target` whose column `at` holds it: at most one of those of which `own` holds. Conditions
-    take ids, and with `named` values of that field of `target`, which tells its rows apart, too.
+    take ids, and with `named` values of that field of `target`, which tells its rows apart, too; and it is what rows
+    are ordered by.
     """
 
     target: str

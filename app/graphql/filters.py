@@ -250,17 +250,29 @@ class WhereCompiler:
         if range(*ids):
             found.append(self._test(key, Snowflake(), "in", ids))
         if range(*names):
-            target = self.entities[declared.target]
-            self.aliases += 1
-            there = target.table.alias(f"w{self.aliases}")
-            named = self._test(there.c[target.fields[declared.named][0]], Text(), "in", names)
-            visible = scope_of(target, there, self.kind, self.entities)
-            leads = select(there.c.id).where(named, visible)
+            there, its_name, visible = self._named_rows(declared)
+            leads = select(there.c.id).where(self._test(its_name, Text(), "in", names), visible)
             # One name is one row, and only an equality lets an index give the rows in an order.
             is_one = operator in ("eq", "ne")
             found.append(key == leads.scalar_subquery() if is_one else key.in_(leads))
         either = or_(false(), *found)
         return either if operator in ("eq", "in") else not_(func.coalesce(either, false()))
+
+    def name_of(self, entity: Entity, rows: Rows, relation: str) -> ColumnElement[Any]:
+        """The name of the visible row that a row's relation leads to; NULL without one."""
+        declared = entity.fields[relation][1]
+        assert isinstance(declared, One)
+        there, its_name, visible = self._named_rows(declared)
+        leads = there.c[declared.at] == rows.c[declared.key]
+        return select(its_name).where(leads, visible).correlate(rows).scalar_subquery()
+
+    def _named_rows(self, relation: One) -> tuple[Rows, ColumnElement[Any], Condition]:
+        """An alias of the rows that a relation may lead to, their names, and which of them are visible."""
+        target = self.entities[relation.target]
+        self.aliases += 1
+        there = target.table.alias(f"w{self.aliases}")
+        its_name = there.c[target.fields[cast("str", relation.named)][0]]
+        return there, its_name, scope_of(target, there, self.kind, self.entities)
 
     def _related(self, entity: Entity, rows: Rows, name: str, shape: Shape) -> Condition:
         target, child, belongs = self._children(entity, rows, name)

@@ -134,13 +134,15 @@ class Inputs:
     def _order_fields(self, entity: Entity) -> Any:
         name = f"{entity.name}OrderField"
         if name not in self._filters:
-            members = {
-                _upper(field): strawberry.enum_value(field, description=f"By `{field}`.")
-                for field, (python_name, declared) in entity.fields.items()
-                if isinstance(declared, Column)
-                and declared.order
-                and not isinstance(declared.ordered(entity.table, python_name).type, JsonText)
-            }
+            members = {}
+            for field, (python_name, declared) in entity.fields.items():
+                if isinstance(declared, One) and declared.named is not None:
+                    words = f"By the `{declared.named}` of `{field}`."
+                elif isinstance(declared, Column) and _is_ordered(entity, python_name, declared):
+                    words = f"By `{field}`."
+                else:
+                    continue
+                members[_upper(field)] = strawberry.enum_value(field, description=words)
             choices: Any = enum.Enum(name, members)  # type: ignore[misc]
             self._filters[name] = strawberry.enum(
                 choices, name=name, description=f"What {entity.name} can be ordered by."
@@ -274,6 +276,10 @@ def _field(name: str, type_: Any, description: str, *, default: Any = strawberry
         description=description,
         default=default,
     )
+
+
+def _is_ordered(entity: Entity, python_name: str, declared: Column) -> bool:
+    return bool(declared.order) and not isinstance(declared.ordered(entity.table, python_name).type, JsonText)
 
 
 def _upper(name: str) -> str:

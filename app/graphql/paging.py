@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from app.db.types import Float, Instant, Snowflake
 from app.errors import Code, GradbookError
-from app.graphql.entity import Column, Condition, Entity, Many, Rows
+from app.graphql.entity import Column, Condition, Entity, Many, One, Rows
 from app.graphql.filters import Path, WhereCompiler, stored_text
 from app.graphql.json_path import form_of, parse_path
 from app.graphql.kinds import JSON_TYPES, json_columns
@@ -84,8 +84,9 @@ class Key:
 def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values: list[Any], path: Path) -> Shape:
     """The shape of an `orderBy` argument: what each key is of, and last whether it descends.
 
-    Keys are (field, …), (column, form, kind, index of the path, …) of a JSON column and (relation, field, index of the
-    name, …) of the child of a name. What comes after the id orders nothing, and is left out.
+    Keys are (field, …) of a column or of a relation with a name, (column, form, kind, index of the path, …) of a JSON
+    column and (relation, field, index of the name, …) of the child of a name. What comes after the id orders nothing,
+    and is left out.
     """
     columns, items = json_columns(entity), named_items(entity)
     ways = ["field", *columns, *items]
@@ -145,6 +146,9 @@ def order_keys(entity: Entity, rows: Rows, shape: Shape, compiler: WhereCompiler
             case (relation, field, name, _):
                 value = compiler.value_of(entity, rows, relation, field, name)
                 keys.append(Key(value, label, value.type, descending, nullable=True))
+            case (field, _) if isinstance(entity.fields[field][1], One):
+                value = compiler.name_of(entity, rows, field)
+                keys.append(Key(value, label, value.type, descending, nullable=True))
             case (field, _) if not _is_id(entity, field):
                 python_name, declared = entity.fields[field]
                 assert isinstance(declared, Column)
@@ -164,14 +168,16 @@ def key_types(entity: Entity, shape: Shape, entities: Mapping[str, Entity]) -> l
             case (relation, field, _, _):
                 declared = entity.fields[relation][1]
                 assert isinstance(declared, Many)
-                types.append(_field_type(entities[declared.target], field))
+                types.append(_field_type(entities[declared.target], field, entities))
             case (field, _) if not _is_id(entity, field):
-                types.append(_field_type(entity, field))
+                types.append(_field_type(entity, field, entities))
     return [*types, Snowflake()]
 
 
-def _field_type(entity: Entity, name: str) -> TypeEngine[Any]:
+def _field_type(entity: Entity, name: str, entities: Mapping[str, Entity]) -> TypeEngine[Any]:
     python_name, declared = entity.fields[name]
+    if isinstance(declared, One) and declared.named is not None:
+        return _field_type(entities[declared.target], declared.named, entities)
     assert isinstance(declared, Column)
     return declared.ordered(entity.table, python_name).type
 

@@ -120,7 +120,7 @@ class TrainTask(Node):
     create_user: User | None = one(
         "User", "user_id", "Who entered it; null where the viewer does not see them.", named="username"
     )
-    workspace: Workspace | None = one("Workspace", "workspace_id", "The workspace it belongs to.")
+    workspace: Workspace | None = one("Workspace", "workspace_id", "The workspace it belongs to.", named="name")
     cloned_from: "TrainTask | None" = one("TrainTask", "cloned_from_id", "The task that it was cloned from.")
     retry_of: "TrainTask | None" = one("TrainTask", "retry_of_id", "The failed task that it tries again.")
     next_attempt: "TrainTask | None" = own(

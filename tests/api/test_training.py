@@ -250,6 +250,8 @@ WHERE: list[tuple[dict[str, Any], str]] = [
     ({"createUser": {"in": ["ann", "ben", "nobody"]}}, "ann ben"),
     ({"createUser": {"notIn": ["ann", "ben"]}}, "admin"),
     ({"createUser": {"eq": "other_ann"}}, ""),
+    ({"workspace": {"eq": "here"}}, "admin ann ben"),
+    ({"workspace": {"ne": "here"}}, ""),
     ({"tags": {"has": "ann"}}, "ann"),
     ({"tags": {"hasAny": ["ann", "ben", "x"]}}, "ann ben"),
     ({"tags": {"hasAny": []}}, ""),
@@ -268,7 +270,7 @@ WHERE: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_tasks_are_found_by_what_is_asked(book: Book) -> None:
+async def test_tasks_are_found_and_ordered_by_what_is_asked(book: Book) -> None:
     async def found(who: str, **asked: Any) -> str:
         page = (await book.data(who, operation("TrainTasks"), {"first": 10, **asked}))["trainTasks"]
         assert page["totalCount"] == len(page["nodes"])
@@ -282,6 +284,14 @@ async def test_tasks_are_found_by_what_is_asked(book: Book) -> None:
     assert await found("admin", search="ANN") == "ann"
     assert await found("admin", search="all ben") == "ben"
     assert await found("admin", search="nothing") == ""
+    by_name = {"first": 2, "orderBy": [{"field": "WORKSPACE"}, {"field": "CREATE_USER", "direction": "DESC"}]}
+    walked: list[str] = []
+    after = None
+    for _ in range(2):
+        tasks = (await book.data("admin", operation("TrainTasks"), {**by_name, "after": after}))["trainTasks"]
+        after = tasks["pageInfo"]["endCursor"]
+        walked += [node["createUser"]["username"] for node in tasks["nodes"]]
+    assert walked == ["ben", "ann", "admin"]
     page = (await book.data("ann", operation("TrainTasks"), {"first": 1, "orderBy": [{"field": "START_TIME"}]}))[
         "trainTasks"
     ]

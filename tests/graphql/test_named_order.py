@@ -1,4 +1,4 @@
-"""Things in the order of a field of the mark that they have under a name."""
+"""Things in the order of a field of the mark that they have under a name, and of the name of their parent."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ PAGE = """query ($order: [ThingOrder!], $first: Int, $after: String, $last: Int,
     }
 }"""
 COUNT = 17
+PARENTS = [None, 1, 17, 3, 1, 17, 2, None, 4, 4, 9, 17, 5, 2, 6, 17, 3]
 FIELDS = {"SIZE": "size", "COUNT": "count", "SHADE": "shade", "NAME": "name"}
 SHADES = list(Shade)
 
 
 def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Things of which some have marks under one name or two, with equal values, none, and some of somebody else's."""
+    """Things of which some have marks under one name or two, with equal values, none, and some of somebody else's.
+
+    Some stand below others, of which the last is somebody else's.
+    """
     chance = random.Random(7)
-    found = [{"name": f"n{n % 3}", "data": {"x": n % 4}} for n in range(COUNT)]
+    found = [{"name": f"n{n % 3}", "data": {"x": n % 4}, "owner_id": 1, "parent_id": PARENTS[n]} for n in range(COUNT)]
+    found[-1] |= {"name": "m", "owner_id": 2}
     marks = []
     for thing in range(1, COUNT + 1):
         for name in ("loss", "acc", 'a "name"'):
@@ -66,7 +71,8 @@ def expected(order: list[dict[str, Any]], owner: int | None = None) -> list[int]
 
     def value(thing: int, item: dict[str, Any]) -> Any:
         if "mark" not in item:
-            return found[thing - 1]["name"]
+            at = thing if item["field"] == "NAME" else found[thing - 1]["parent_id"]
+            return found[at - 1]["name"] if at is not None and owner in (None, found[at - 1]["owner_id"]) else None
         wanted = item["mark"]
         for one in marks:
             if (one["thing_id"], one["name"]) == (thing, wanted["name"]) and owner in (None, one["owner_id"]):
@@ -84,17 +90,22 @@ def expected(order: list[dict[str, Any]], owner: int | None = None) -> list[int]
             return (1 if a > b else -1) * (-1 if item["direction"] == "DESC" else 1)
         return (one - other) * (-1 if order and order[-1]["direction"] == "DESC" else 1)
 
-    return sorted(range(1, COUNT + 1), key=cmp_to_key(compare))
+    seen = [thing for thing, row in enumerate(found, 1) if owner in (None, row["owner_id"])]
+    return sorted(seen, key=cmp_to_key(compare))
 
 
 def by(name: str, field: str, direction: str = "ASC") -> dict[str, Any]:
     return {"mark": {"name": name, "value": field}, "direction": direction}
 
 
+def by_field(field: str, direction: str = "ASC") -> dict[str, Any]:
+    return {"field": field, "direction": direction}
+
+
 ORDERS = st.lists(
     st.builds(by, st.sampled_from(["loss", "acc", 'a "name"', "nobody's", "hidden"]), st.sampled_from(list(FIELDS)),
               st.sampled_from(["ASC", "DESC"]))
-    | st.sampled_from([{"field": "NAME", "direction": "ASC"}, {"field": "NAME", "direction": "DESC"}]),
+    | st.builds(by_field, st.sampled_from(["NAME", "PARENT"]), st.sampled_from(["ASC", "DESC"])),
     min_size=1, max_size=3,
 )  # fmt: skip
 
@@ -119,10 +130,11 @@ async def test_a_walk_in_any_order_meets_every_row_once_both_ways(
 
 
 async def test_what_is_hidden_orders_as_what_is_not_there(marked: Asker) -> None:
-    order = [by("hidden", "SIZE")]
     somebody = Someone(1, "OWN")
-    found = (await marked.data(somebody, PAGE, {"order": order, "first": 500}))["things"]
-    assert ids(found) == expected(order, owner=1) != expected(order)
+    for order in ([by("hidden", "SIZE")], [by_field("PARENT")]):
+        found = (await marked.data(somebody, PAGE, {"order": order, "first": 500}))["things"]
+        all_seen = [thing for thing in expected(order) if thing != COUNT]
+        assert ids(found) == expected(order, owner=1) != all_seen
 
 
 async def test_names_are_values_of_one_plan(marked: Asker) -> None:
@@ -157,7 +169,7 @@ async def test_nested_lists_under_conditions_are_ordered_so_too(marked: Asker) -
     await marked.database.transact(write(*below))
     where = """where: {and: [{or: [{marks: {name: "loss", size: {gt: -2}}}, {name: {isNull: false}}]}]}"""
     order = """orderBy: [{mark: {name: "loss", value: SIZE}, direction: DESC}, {mark: {name: "acc", value: COUNT}},
-        {json: {path: "x.y[0]", as: FLOAT}}, {mark: {name: "acc", value: SIZE}}]"""
+        {json: {path: "x.y[0]", as: FLOAT}}, {mark: {name: "acc", value: SIZE}}, {field: PARENT}]"""
     inner = "id"
     for _ in range(3):
         inner = f"""id children(first: 2, {where}, {order}) {{
@@ -167,11 +179,14 @@ async def test_nested_lists_under_conditions_are_ordered_so_too(marked: Asker) -
     assert len(nodes) == 5
     assert len(marked.statements) == 1
     first = next(node for node in nodes if node["children"]["nodes"])
-    assert first["children"]["nodes"][0]["children"]["totalCount"] in (0, 1)
+    child = first["children"]["nodes"][0]
+    number = int(child["id"][4:])
+    assert child["children"]["totalCount"] == PARENTS.count(number) + (number < 200)
 
 
 async def test_both_databases_say_the_same(both: dict[str, Asker]) -> None:
     askers = [await _marked(asker) for asker in both.values()]
-    for order in ([by("loss", "SIZE")], [by("acc", "SHADE", "DESC"), by("loss", "COUNT")], [by("hidden", "SIZE")]):
+    orders = ([by("loss", "SIZE")], [by("acc", "SHADE", "DESC"), by("loss", "COUNT")], [by("hidden", "SIZE")])
+    for order in (*orders, [by_field("PARENT", "DESC")]):
         one, other = [await asker.bytes(ALL, PAGE, {"order": order, "first": 9}) for asker in askers]
         assert one == other

@@ -127,7 +127,7 @@ class Thing(Node):
     flag: bool | None = column("Boolean.")
     data: JSON | None = column("JSON.")
     upper: str | None = column("An expression.", lambda thing: func.upper(thing.c.name, type_=Text()))
-    parent: "Thing | None" = one("Thing", "parent_id", "What it stands below.")
+    parent: "Thing | None" = one("Thing", "parent_id", "What it stands below.", named="name")
     children: Connection["Thing"] = many("Thing", "parent_id", "What stands below it.", filter=True)
     sorted: list["Thing"] = many("Thing", "parent_id", "The same by name.", paged=False, order=("name",))
     marks: list["Mark"] = many(
