@@ -10,11 +10,16 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 
+PROTOCOL := tests/protocol/node_modules/.installed
+# Node.js is in .venv only where the machine's own is too old.
+NODE_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
+
 WEB := app/web/static/.build-hash
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format schema web bench bench-peers bench-search bench-against docs lock clean picture
+.PHONY: help serve test test-protocol schema-diff check format schema web bench bench-peers bench-search bench-against docs lock clean \
+	picture
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +29,12 @@ serve: $(RUNTIME) $(WEB) ## start the server on SQLite; every option is a GRADBO
 
 test: $(DEV) $(WEB) ## run every test, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-protocol: $(RUNTIME) $(PROTOCOL) ## what other people's GraphQL clients, compilers and linters say, with their npm packages
+	@cd tests/protocol && $(NODE_PATH) node --test --test-concurrency=2 --test-reporter=spec $(ARGS)
+
+schema-diff: $(RUNTIME) $(PROTOCOL) ## name breaking changes of schema.graphql: make schema-diff BASE=tag-or-commit
+	@$(NODE_PATH) node tests/protocol/schema-diff.js $(BASE)
 
 check: $(DEV) ## lint, formatting, types, import direction: seconds, before each commit
 	@$(BIN)/ruff check
@@ -42,7 +53,7 @@ docs: $(DEV) ## write the answers that the pages of docs/operations show; read t
 	@GRADBOOK_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs -k "page_is and sqlite or page_lists"
 
 web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
-	@if [ -d web/node_modules ]; then PATH="$$PATH:$(CURDIR)/$(BIN)" npm --prefix web run --silent check; fi
+	@if [ -d web/node_modules ]; then $(NODE_PATH) npm --prefix web run --silent check; fi
 
 picture: $(DEV) $(WEB) ## take docs/graphiql.png anew; look at it before you commit
 	@$(BIN)/python -m tests.browser.picture
@@ -66,7 +77,7 @@ lock: $(DEV) ## renew requirements/*.txt within pyproject.toml's bounds (`make l
 	@$(LOCK) $(ARGS) pyproject.toml --extra recommend --group build --group dev --constraints requirements/runtime.txt --no-annotate --output-file requirements/dev.txt
 
 clean: ## remove the environment, what was built and the caches; databases stay
-	rm -rf .venv .peers app/web/static web/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new
+	rm -rf .venv .peers app/web/static web/node_modules tests/protocol/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info schema.graphql.new
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is installed again only when its lock file or pyproject.toml is newer than its stamp. Everything comes
@@ -89,9 +100,19 @@ $(DEV): requirements/dev.txt requirements/runtime.txt pyproject.toml
 	$(install)
 	@touch $(RUNTIME) $@
 
+define find_npm
+$(BIN)/python hatch_build.py --find-npm || \
+	{ echo 'No npm here: installing Node.js into .venv ...'; $(PIP) install --require-hashes --no-deps -r requirements/web.txt; }
+endef
+
 # Without npm, Node.js comes from the package index into .venv; where it does not come either, the API runs without pages.
 $(WEB): $(WEB_SOURCES) | $(RUNTIME)
-	@[ "$(GRADBOOK_WEB_BUILD)" = skip ] || $(BIN)/python hatch_build.py --find-npm || \
-		{ echo 'No npm here: installing Node.js into .venv ...'; $(PIP) install --require-hashes --no-deps -r requirements/web.txt || true; }
+	@[ "$(GRADBOOK_WEB_BUILD)" = skip ] || { $(find_npm); } || true
 	@$(BIN)/python hatch_build.py
 	@[ ! -e $@ ] || touch $@
+
+$(PROTOCOL): tests/protocol/package-lock.json | $(RUNTIME)
+	@$(find_npm)
+	@echo 'Installing the packages of tests/protocol ...'
+	@cd tests/protocol && $(NODE_PATH) npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

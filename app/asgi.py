@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -22,6 +23,7 @@ from app.accounts import http as accounts_http
 from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
 from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
+from app.answers import refused
 from app.errors import GradbookError
 from app.graphql.http import GraphQLEndpoint
 from app.graphql.operations import Limits, Operations
@@ -51,6 +53,7 @@ def build_app(settings: Settings) -> Starlette:
             *web.routes(),
         ],
         middleware=[Middleware(RequestLog)],
+        exception_handlers={HTTPException: refused},
         lifespan=_lifespan(settings),
     )
 

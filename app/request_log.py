@@ -1,4 +1,4 @@
-"""Request ids, and a line in the log for every request."""
+"""Request ids, and a line in the log for every request; it is what every answer passes on its way out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.answers import broken, careful
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +39,11 @@ class RequestLog:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] in ("http.response.start", "websocket.accept"):
-                status = message.get("status", 101)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*careful(message.get("headers", ())), (HEADER, request_id)]
+            elif message["type"] == "websocket.accept":
+                status = 101
                 message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
             await send(message)
 
@@ -46,6 +51,11 @@ class RequestLog:
         bound = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:
+            if status or scope["type"] != "http":  # it has begun to answer, and can only break off
+                raise
+            log.exception("unexpected error", path=scope["path"])
+            await broken(request_id.decode())(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - began
             slow = status >= 500 or (seconds > SLOW_SECONDS and scope["type"] == "http")

@@ -11,14 +11,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, GradbookError
+from app.graphql import media
 from app.graphql.engine import Viewer
 from app.graphql.operations import Operations, Request, RequestError
 
 Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]
 """Who is calling; raises UNAUTHENTICATED for credentials that are wrong."""
-
-JSON_TYPE = "application/json"
-RESPONSE_TYPE = "application/graphql-response+json"
 
 STATUS = {
     Code.UNAUTHENTICATED.name: 401,
@@ -58,7 +56,12 @@ class GraphQLEndpoint:
         await answer(scope, receive, send)
 
     async def _answer(self, request: HttpRequest) -> Response:
-        media_type = _media_type(request)
+        media_type = media.choose(accepted(request), (media.RESPONSE, media.JSON))
+        if media_type is None:
+            message = f"There is no answer of a type that you accept: accept {media.JSON} or {media.RESPONSE}."
+            return refusal(BadRequestError(406, message))
+        # The specification lets application/json carry 200 for what fails before execution, and clients expect it.
+        failed = 400 if media_type == media.RESPONSE else 200
         try:
             asked, viewer = await self.read(request)
             prepared = self._operations.prepare(asked, viewer)
@@ -70,10 +73,10 @@ class GraphQLEndpoint:
                 )
             if request.method == "GET" and not prepared.is_query:
                 raise only_reads()
-            return _json(await self._operations.execute(prepared, viewer), 200, media_type)
+            result = await self._operations.execute(prepared, viewer)
+            return _json(result, 200 if "data" in result else failed, media_type)
         except RequestError as error:
-            # The specification lets application/json carry 200 for what fails before execution, and clients expect it.
-            return _json(error.result, 400 if media_type == RESPONSE_TYPE else 200, media_type)
+            return _json(error.result, failed, media_type)
         except (BadRequestError, GradbookError) as error:
             return refusal(error, media_type)
 
@@ -88,9 +91,8 @@ class GraphQLEndpoint:
             raise BadRequestError(
                 405, f"{request.method} is not supported: send POST, or GET for queries.", allow="GET, POST"
             )
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type != JSON_TYPE:
-            raise BadRequestError(415, f"The content type is {content_type or 'missing'}: send {JSON_TYPE}.")
+        if wrong := media.wrong_content_type(request.headers.get("content-type", "")):
+            raise BadRequestError(415, wrong)
         try:
             return _request(orjson.loads(await self._body(request)))
         except orjson.JSONDecodeError as error:
@@ -111,13 +113,15 @@ class GraphQLEndpoint:
         return b"".join(chunks)
 
 
-def refusal(error: BadRequestError | GradbookError, media_type: str = JSON_TYPE) -> Response:
+def refusal(error: BadRequestError | GradbookError, media_type: str = media.JSON) -> Response:
     """The answer to a request that is not executed."""
     if isinstance(error, BadRequestError):
         status, code, headers = error.status, error.code.name, error.headers
     else:
         status, code, headers = STATUS.get(error.code, 400), error.code, {}
     answer = _json({"errors": [{"message": error.message, "extensions": {"code": code}}]}, status, media_type)
+    if status == 401:
+        answer.headers["www-authenticate"] = "Bearer"
     answer.headers.update(headers)
     return answer
 
@@ -127,31 +131,41 @@ def only_reads() -> BadRequestError:
     return BadRequestError(405, "A mutation is sent by POST.", allow="POST")
 
 
+def accepted(request: HttpRequest) -> str:
+    """What the caller accepts; it may say so in several headers."""
+    return ", ".join(request.headers.getlist("accept"))
+
+
 def _request(body: Any, *, from_url: bool = False) -> Request:
     """A request's parameters, checked."""
     if not isinstance(body, dict):
         raise BadRequestError(
             400, 'The body is no object: send {"query": "…", "variables": {…}, "operationName": "…"}.'
         )
-    query, variables, name = body.get("query"), body.get("variables"), body.get("operationName")
-    if from_url and variables:
-        try:
-            variables = orjson.loads(variables)
-        except orjson.JSONDecodeError as error:
-            raise BadRequestError(400, f"'variables' is no JSON: {error}.") from error
+    query, name = body.get("query"), body.get("operationName")
     if not isinstance(query, str):
         raise BadRequestError(
             400, f"'query' is {'missing' if query is None else 'no text'}: it holds the GraphQL document."
         )
-    if variables is not None and not isinstance(variables, dict):
-        raise BadRequestError(400, "'variables' is no object: send the values by name.")
     if name is not None and not isinstance(name, str):
         raise BadRequestError(400, "'operationName' is no text.")
-    return Request(query, variables or None, name or None)
+    variables = _object(body, "variables", from_url)
+    _object(body, "extensions", from_url)
+    return Request(query, variables, name or None)
 
 
-def _media_type(request: HttpRequest) -> str:
-    return RESPONSE_TYPE if RESPONSE_TYPE in request.headers.get("accept", "") else JSON_TYPE
+def _object(body: dict[str, Any], name: str, from_url: bool) -> dict[str, Any] | None:
+    value = body.get(name)
+    if from_url and value:
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise BadRequestError(400, f"'{name}' is no JSON: {error}.") from error
+    elif from_url:
+        return None
+    if value is not None and not isinstance(value, dict):
+        raise BadRequestError(400, f"'{name}' is no object: send the values by name.")
+    return value or None
 
 
 def _json(body: Any, status: int, media_type: str) -> Response:

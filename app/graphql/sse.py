@@ -17,16 +17,17 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, GradbookError
+from app.graphql import media
 from app.graphql.engine import Viewer
-from app.graphql.http import BadRequestError, GraphQLEndpoint, only_reads, refusal
+from app.graphql.http import BadRequestError, GraphQLEndpoint, accepted, only_reads, refusal
 from app.graphql.operations import Operations, Prepared, RequestError, Result, encoded, shown
 from app.graphql.sharing import Message
 from app.graphql.socket import OriginAllowed, Watch
 
-MEDIA_TYPE = "text/event-stream"
-
 # An end that cannot be sent for so long never will be: the other side does not read.
 _CLOSE_SECONDS = 2.0
+
+_OFFERED = (media.EVENT_STREAM, media.RESPONSE, media.JSON)
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -65,7 +66,7 @@ class EventStreams:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = HttpRequest(scope, receive)
-        if MEDIA_TYPE not in request.headers.get("accept", ""):
+        if media.choose(accepted(request), _OFFERED) != media.EVENT_STREAM:
             await self._endpoint(scope, receive, send)
             return
         try:

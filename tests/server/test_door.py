@@ -20,12 +20,22 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "no content type": ({"content": b"{}"}, 415, "content type is missing"),
     "a form": ({"data": {"query": "{ __typename }"}}, 415, "application/x-www-form-urlencoded"),
     "no JSON": ({"content": b"{", "headers": JSON}, 400, "no JSON"),
+    "another charset": (
+        {"content": b"{}", "headers": {"content-type": "application/json; charset=utf-16"}}, 415, "charset is utf-16"
+    ),
     "invalid UTF-8": ({"content": b'{"query": "\xff"}', "headers": JSON}, 400, "no JSON"),
     "a list": ({"json": []}, 400, "no object"),
     "no query": ({"json": {}}, 400, "'query' is missing"),
     "a query that is no text": ({"json": {"query": 1}}, 400, "'query' is no text"),
     "a list of variables": ({"json": {"query": "{ __typename }", "variables": []}}, 400, "'variables' is no object"),
     "a name that is no text": ({"json": {"query": "{ __typename }", "operationName": 1}}, 400, "'operationName'"),
+    "a list of extensions": ({"json": {"query": "{ __typename }", "extensions": []}}, 400, "'extensions' is no object"),
+    "nothing that is accepted": (
+        {"json": {"query": "{ __typename }"}, "headers": {"accept": "text/html"}}, 406, "accept application/json"
+    ),
+    "two operations": (
+        {"json": {"query": "query A { __typename } query B { __typename }"}}, 200, "which of these to run: 'A', 'B'"
+    ),
     "a syntax error": ({"json": {"query": "{"}}, 200, "Syntax Error"),
     "an unknown field": ({"json": {"query": "{ nothing }"}}, 200, "Cannot query field 'nothing'"),
     "an unknown operation": ({"json": {"query": "{ __typename }", "operationName": "X"}}, 200, "no operation 'X'"),
@@ -56,11 +66,55 @@ async def test_bad_requests(server: Server) -> None:
         mutation = 'mutation { createWorkspace(input: {name: "x"}) { errors { message } } }'
         refused = await client.http.get("/graphql", params={"query": mutation})
         assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
-        strict = await client.http.post(
-            "/graphql", json={"query": "{"}, headers={"accept": "application/graphql-response+json"}
-        )
-        assert (strict.status_code, strict.headers["content-type"]) == (400, "application/graphql-response+json")
+        forbidden = await client.http.put("/graphql")
+        assert (forbidden.status_code, forbidden.headers["allow"]) == (405, "GET, POST")
     assert "Traceback" not in server.log
+
+
+STRICT = "application/graphql-response+json"
+FAILING = (
+    "{",
+    "{ nothing }",
+    "query ($a: ID!) { node(id: $a) { id } }",
+    "query A { __typename } query B { __typename }",
+)
+
+
+async def test_who_accepts_graphql_responses_learns_by_the_status_what_was_not_executed(server: Server) -> None:
+    async with Client(server, server.key) as client:
+        for query in FAILING:
+            for accept, status in (("application/json", 200), (STRICT, 400), (f"{STRICT}, */*;q=0.1", 400)):
+                answer = await client.http.post("/graphql", json={"query": query}, headers={"accept": accept})
+                assert answer.status_code == status, (query, accept)
+                assert answer.headers["content-type"] == (STRICT if status == 400 else "application/json")
+                assert answer.json().keys() == {"errors"}, query
+        for query in ("{ __typename }", '{ dataset(id: "nonsense") { id } }'):  # the second one fails while it runs
+            answer = await client.http.post("/graphql", json={"query": query}, headers={"accept": STRICT})
+            assert (answer.status_code, "data" in answer.json()) == (200, True)
+
+
+async def test_every_error_is_json_that_browsers_neither_keep_nor_guess_at(server: Server) -> None:
+    requests = {
+        ("GET", "/nothing"): 404, ("GET", "/assets/nothing.js"): 404, ("POST", "/assets/nothing.js"): 405,
+        ("POST", "/healthz"): 405, ("DELETE", "/"): 405, ("GET", "/sign-out"): 405, ("PUT", "/graphql"): 405,
+        ("OPTIONS", "/graphql"): 405, ("POST", "/graphql"): 415, ("GET", "/graphql"): 400, ("POST", "/sign-in"): 415,
+    }  # fmt: skip
+    async with Client(server, None) as client:
+        for (method, path), status in requests.items():
+            answer = await client.http.request(method, path)
+            assert answer.status_code == status, (method, path)
+            [error] = answer.json()["errors"]
+            assert error["message"].endswith("."), (path, error)
+            assert error["extensions"]["code"], path
+            assert answer.headers["content-type"] == "application/json", path
+            assert answer.headers["x-content-type-options"] == "nosniff", path
+            assert answer.headers["referrer-policy"] == "no-referrer", path
+            assert answer.headers["cache-control"] == "no-store", path
+            assert answer.headers["content-security-policy"].startswith("default-src 'none'"), path
+            assert ("allow" in answer.headers) == (status == 405), path
+        ok = await client.http.post("/graphql", json={"query": "{ __typename }"})
+        assert ok.headers["cache-control"] == "no-store"
+        assert ok.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_health_and_request_ids(server: Server) -> None:

@@ -1,0 +1,52 @@
+"""What every answer of the server has, whatever made it: headers that keep browsers careful, and errors as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import Code
+from app.graphql.door import json_answer
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+# Answers are data: nothing in them is to be run, framed, kept or guessed at. Pages say otherwise themselves.
+_CAREFUL = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+_CODES = {401: Code.UNAUTHENTICATED, 403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 413: Code.LIMIT_EXCEEDED}
+
+
+def careful(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, with those that it does not set itself."""
+    given = list(headers)
+    names = {name for name, _ in given}
+    return given + [header for header in _CAREFUL if header[0] not in names]
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Starlette's own errors, which are plain text there: no such path, or no such method."""
+    assert isinstance(error, HTTPException)
+    allowed = (error.headers or {}).get("Allow", "")
+    message = {
+        404: "There is nothing here: GraphQL is at /graphql.",
+        405: f"{request.method} is not supported here: send {allowed or 'another method'}.",
+    }.get(error.status_code, error.detail)
+    code = _CODES.get(error.status_code, Code.INVALID_INPUT)
+    answer = json_answer(error.status_code, {"errors": [{"message": message, "extensions": {"code": code.name}}]})
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def broken(request_id: str) -> Response:
+    """What nobody foresaw: the log tells it under this id, and only that is shown."""
+    message = f"Something went wrong here; the server's log knows more under {request_id}."
+    extensions = {"code": Code.INTERNAL.name, "incident": request_id}
+    return json_answer(500, {"errors": [{"message": message, "extensions": extensions}]})
