@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from app import web
 from app.accounts import http as accounts_http
 from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
+from app.accounts.throttle import SignInLimits
 from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
 from app.answers import refused
@@ -40,6 +41,8 @@ from app.training import http as training_http
 def build_app(settings: Settings) -> Starlette:
     """The application. The database is opened when it starts, and must have been migrated."""
     lifetime = datetime.timedelta(days=settings.session_days)
+    window = datetime.timedelta(minutes=settings.sign_in_window_minutes)
+    sign_ins = SignInLimits(settings.sign_in_attempts, settings.sign_in_attempts_per_address, window)
     uploads = annotation_http.UploadLimits(settings.max_import_bytes, settings.import_seconds)
     return Starlette(
         routes=[
@@ -47,7 +50,7 @@ def build_app(settings: Settings) -> Starlette:
             WebSocketRoute("/graphql", _InState("socket")),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
-            *accounts_http.routes(lambda request: _services(request.scope).database, lifetime),
+            *accounts_http.routes(lambda request: _services(request.scope).database, lifetime, sign_ins),
             *annotation_http.routes(lambda request: _services(request.scope).database, _identify_request, uploads),
             *training_http.routes(lambda request: _services(request.scope).database, _identify_request),
             *web.routes(),

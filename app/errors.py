@@ -28,6 +28,10 @@ class Code(Enum):
     TOO_FEW_RUNS = "There are fewer runs than a recommendation rests on; the message names both numbers."
     NOT_INSTALLED = "The server lacks an optional package; the message says which, and how to install it."
     LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
+    RATE_LIMITED = "There were too many requests in too short a time; the message says when to try again."
+    OVERLOADED = (
+        "The server has too much to do at the moment; nothing was done, and the same request may be sent again."
+    )
     DATABASE_BUSY = "The database stayed locked by others; nothing was written, and the same request may be sent again."
     DATABASE_UNAVAILABLE = "The database cannot be reached; nothing was written."
     OUTCOME_UNKNOWN = (
@@ -47,18 +51,22 @@ class GradbookError(Exception):
     """An error that is answered to the user as `{code, message, path}`.
 
     `message` names the wrong value and what would be right. `path` leads into the mutation's input: field names as in
-    GraphQL, and list indices, as in `("responses", 3, "values", "rating")`.
+    GraphQL, and list indices, as in `("responses", 3, "values", "rating")`. `retry_after` is in how many seconds it may
+    go better; over HTTP it is the header Retry-After.
     """
 
-    def __init__(self, code: Code, message: str, path: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self, code: Code, message: str, path: tuple[str | int, ...] = (), *, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code.name
         self.message = message
         self.path = path
+        self.retry_after = retry_after
 
     def below(self, *path: str | int) -> "GradbookError":
         """The same error seen from further out: with `path` before its own."""
-        return type(self)(Code[self.code], self.message, (*path, *self.path))
+        return type(self)(Code[self.code], self.message, (*path, *self.path), retry_after=self.retry_after)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.code}, {self.message!r}, {self.path!r})"

@@ -11,6 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import broken, careful
+from app.origin import ORIGIN, Origin
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,8 @@ class RequestLog:
 
         began = time.perf_counter()
         bound = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        client = scope.get("client")
+        origin = ORIGIN.set(Origin(scope["type"], request_id.decode(), client[0] if client else None))
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
@@ -63,4 +66,5 @@ class RequestLog:
             if slow or _standard.isEnabledFor(logging.DEBUG):
                 say = log.info if slow else log.debug
                 say("request", type=scope["type"], path=scope["path"], status=status, seconds=round(seconds, 4))
+            ORIGIN.reset(origin)
             structlog.contextvars.reset_contextvars(**bound)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from app.accounts import audit
 from app.accounts.credentials import still_valid
 from app.accounts.users import DeleteResponses
 from app.annotation.responses import delete_responses_of_user
@@ -42,7 +43,8 @@ async def open_book(settings: Settings) -> Database:
         busy_timeout=settings.busy_timeout_seconds,
         patience=settings.pool_timeout_seconds,
     )
-    return await Database.open(settings.database_url, options=options, protect=PROTECTED, session_class=StatusSession)
+    protect = (*PROTECTED, *audit.PROTECTED)
+    return await Database.open(settings.database_url, options=options, protect=protect, session_class=StatusSession)
 
 
 @asynccontextmanager

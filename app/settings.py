@@ -1,6 +1,7 @@
 """What can be set from outside: each setting is `GRADBOOK_<NAME>` in the environment or in the file `.env`."""
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -56,6 +57,16 @@ def _web_address(value: Any) -> Any:
 
 def _split_at_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _networks(value: Any) -> Any:
+    parts = _split_at_commas(value)
+    for part in parts:
+        try:
+            part == "*" or ip_network(part)
+        except ValueError:
+            raise ValueError(f"{part!r} is no address or network such as 10.0.0.7 or 10.0.0.0/8") from None
+    return parts
 
 
 class Settings(BaseSettings):
@@ -127,6 +138,19 @@ class Settings(BaseSettings):
     )
 
     session_days: float = Field(14, gt=0, le=366, description="A sign-in by password ends after so many days.")
+    sign_in_attempts: int = Field(
+        10, ge=1, le=1000, description="Failed sign-ins of one username that are let through in a window."
+    )
+    sign_in_attempts_per_address: int = Field(
+        50, ge=1, le=100_000, description="Failed sign-ins from one address that are let through in a window."
+    )
+    sign_in_window_minutes: float = Field(
+        10, gt=0, le=1440, description="The window of failed sign-ins: in it all of them come back, one by one."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        ("127.0.0.1", "::1"),
+        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, or *.",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         (), description="Other web origins that may use the API from a browser: https://ui.example.com,https://…"
     )

@@ -77,10 +77,12 @@ def visible_workspaces(uow: UnitOfWork, actor: Account | Viewer, workspace_ids: 
             raise _no_workspace(workspace_id, *path, position)
 
 
-def visible_workspace(uow: UnitOfWork, actor: Account | Viewer, workspace_id: int, *path: str) -> None:
-    """Raise NOT_FOUND for a workspace that the actor cannot see."""
-    if not _workspaces(uow, actor, 1, Workspace.id == workspace_id):
+def visible_workspace(uow: UnitOfWork, actor: Account | Viewer, workspace_id: int, *path: str) -> str:
+    """The name of a workspace that the actor can see. Raises NOT_FOUND for others."""
+    found = _workspaces(uow, actor, 1, Workspace.id == workspace_id)
+    if not found:
         raise _no_workspace(workspace_id, *path)
+    return found[workspace_id]
 
 
 def only_workspace(uow: UnitOfWork, actor: Account | Viewer, field: str, *path: str | int) -> int:

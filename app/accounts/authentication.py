@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
+from app.accounts.audit import Event, audit
 from app.accounts.credentials import (
     KEY_PREFIX,
     SESSION_PREFIX,
@@ -17,14 +20,25 @@ from app.accounts.credentials import (
     why_refused,
 )
 from app.accounts.names import normalized_name
-from app.accounts.passwords import hash_password, needs_rehash, verify_password
-from app.accounts.tables import User
+from app.accounts.passwords import hash_password, in_line, needs_rehash, verify_password
+from app.accounts.tables import AuditAction, User
+from app.accounts.throttle import (
+    DEFAULT_LIMITS,
+    SignInLimits,
+    charge,
+    device_token,
+    forget_full,
+    known_device,
+    may_note_failure,
+    refund,
+)
 from app.accounts.viewer import Viewer
 from app.db.database import Database
 from app.db.statement import Statement
 from app.db.types import Text
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
+from app.origin import ORIGIN
 
 SESSION_COOKIE = "gradbook_session"
 
@@ -64,20 +78,54 @@ def authorization_of(connection_params: object) -> str | None:
     return None
 
 
-async def sign_in(database: Database, username: str, password: str, lifetime: datetime.timedelta) -> str | None:
-    """Open a session and return its secret; None when username or password are wrong, without saying which.
+class SignedIn(NamedTuple):
+    """An open session, and what to show at the next sign-in to be known as the same device."""
 
-    It takes the same time for a username that does not exist, up to what a statement takes.
+    secret: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What somebody shows. `device` is what their last sign-in gave them."""
+
+    username: str
+    password: str
+    device: str | None = None
+
+
+async def sign_in(
+    database: Database, attempt: SignIn, lifetime: datetime.timedelta, limits: SignInLimits = DEFAULT_LIMITS
+) -> SignedIn | None:
+    """Open a session; None when username or password are wrong, without saying which.
+
+    For a username that does not exist all is done as for one that does. Raises RATE_LIMITED, and OVERLOADED.
     """
-    username = normalized_name(username)
+    username = normalized_name(attempt.username)
     rows = [] if "\0" in username else await database.read(*_PASSWORD.on(database.dialect, username=username))
-    user_id, stored = rows[0] if rows else (0, None)
-    if not await verify_password(stored, password):
+    user_id, stored = rows[0] if rows else (None, None)
+    origin = ORIGIN.get()
+    device = known_device(stored, attempt.device)
+    charges = limits.charges(username, origin.address if origin else None, device)
+    with in_line:
+        await database.transact(charge, charges)
+        is_right = await verify_password(stored, attempt.password)
+    if not is_right:
+        await database.transact(_note_failure, user_id, username)
         return None
-    secret = await database.transact(open_session, user_id, stored, lifetime)
-    if secret is not None and needs_rehash(stored):
-        await database.transact(_replace_hash, user_id, stored, await hash_password(password))
-    return secret
+
+    def succeed(uow: UnitOfWork) -> str | None:
+        refund(uow, charges)
+        return open_session(uow, user_id, stored, lifetime)
+
+    secret = await database.transact(succeed)
+    if secret is None:
+        return None
+    if needs_rehash(stored):
+        new = await hash_password(attempt.password)
+        await database.transact(_replace_hash, user_id, stored, new)
+        stored = new
+    return SignedIn(secret, device_token(stored, device))
 
 
 async def sign_out(database: Database, session: str) -> None:
@@ -101,6 +149,14 @@ async def _bearer(database: Database, authorization: str) -> Viewer:
     if viewer is None:
         raise _unauthenticated(f"This API key {await why_refused(database, secret)}: create another one.")
     return viewer
+
+
+def _note_failure(uow: UnitOfWork, user_id: int | None, username: str) -> None:
+    """Of a name that nobody has nothing is noted: people type passwords in its place."""
+    forget_full(uow)
+    if may_note_failure(uow):
+        subject = None if user_id is None else f"usr_{user_id}"
+        audit(uow, Event(AuditAction.SIGN_IN_FAILED, subject, None if user_id is None else username))
 
 
 def _replace_hash(uow: UnitOfWork, user_id: int, old: str, new: str) -> None:

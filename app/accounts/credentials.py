@@ -11,20 +11,21 @@ import hashlib
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ARRAY, BigInteger, Select, String, any_, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
 from app.accounts import scope
 from app.accounts.access import OPERATOR, acting, take_turn, visible_user
+from app.accounts.audit import Event, audit
 from app.accounts.names import checked_name
 from app.accounts.policy import Action, demand
-from app.accounts.tables import Credential, CredentialKind, Role, User
+from app.accounts.tables import AuditAction, Credential, CredentialKind, Role, User
 from app.accounts.viewer import Viewer
 from app.db.database import Database
 from app.db.statement import Statement
-from app.db.types import Text
+from app.db.types import Text, instant_text
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 
@@ -72,7 +73,10 @@ def insert_key(
     uow: UnitOfWork, user_id: int, name: str, expires_at: datetime.datetime | None = None
 ) -> tuple[int, str]:
     """Write a key, whoever asks: the caller has checked everything. Returns its id and its secret."""
-    return insert_credential(uow, CredentialKind.KEY, user_id=user_id, name=name, expires_at=expires_at)
+    key_id, secret = insert_credential(uow, CredentialKind.KEY, user_id=user_id, name=name, expires_at=expires_at)
+    details = {"user": f"usr_{user_id}", "expiresAt": None if expires_at is None else instant_text(expires_at)}
+    audit(uow, Event(AuditAction.KEY_CREATED, f"key_{key_id}", name, details))
+    return key_id, secret
 
 
 def revoke_key(uow: UnitOfWork, key_id: int) -> None:
@@ -82,7 +86,7 @@ def revoke_key(uow: UnitOfWork, key_id: int) -> None:
     """
     actor = acting(uow)
     row = uow.connection.execute(
-        select(Credential.user_id, Credential.revoked_at).where(
+        select(Credential.user_id, Credential.name, Credential.revoked_at).where(
             Credential.id == key_id, scope.api_key(Credential.__table__, actor.role.name)
         ),
         {"viewer_id": actor.id},
@@ -92,6 +96,7 @@ def revoke_key(uow: UnitOfWork, key_id: int) -> None:
     demand(actor, Action.REVOKE_KEY, visible_user(uow, actor, row.user_id, "id"), "id")
     if row.revoked_at is None:
         uow.connection.execute(update(Credential).where(Credential.id == key_id).values(revoked_at=uow.now))
+        audit(uow, Event(AuditAction.KEY_REVOKED, f"key_{key_id}", row.name, {"user": f"usr_{row.user_id}"}))
 
 
 def list_keys(uow: UnitOfWork, user_id: int | None = None) -> list[KeyRow]:
@@ -123,39 +128,45 @@ def open_session(uow: UnitOfWork, user_id: int, password_hash: str, lifetime: da
     None when, since then, the user was removed or the password changed.
     """
     # The lock waits for a change of the password that is on its way, and lets one begun later find this session.
-    still_so = uow.connection.scalar(
-        select(User.id)
+    user = uow.connection.execute(
+        select(User.id, User.username, User.role)
         .where(User.id == user_id, User.password_hash == password_hash, User.deleted_at.is_(None))
         .with_for_update(key_share=True)
-    )
-    if still_so is None:
-        return None
-    return insert_session(uow, user_id, lifetime)
+    ).one_or_none()
+    return None if user is None else insert_session(uow, Viewer(*user), lifetime, by="password")
 
 
-def insert_session(uow: UnitOfWork, user_id: int, lifetime: datetime.timedelta) -> str:
+def insert_session(uow: UnitOfWork, user: Viewer, lifetime: datetime.timedelta, by: str) -> str:
     """Open a session, whoever asks: the caller has checked everything, and holds the user's row. Returns its secret.
 
-    The user's expired sessions are cleared away.
+    The user's expired sessions are cleared away. `by` is how the user proved who they are.
     """
     uow.connection.execute(
         delete(Credential).where(
-            Credential.user_id == user_id,
+            Credential.user_id == user.id,
             Credential.kind == CredentialKind.SESSION,
             Credential.expires_at <= uow.now,
         )
     )
-    return insert_credential(
-        uow, CredentialKind.SESSION, user_id=user_id, name="Sign-in", expires_at=uow.now + lifetime
-    )[1]
+    session_id, secret = insert_credential(
+        uow, CredentialKind.SESSION, user_id=user.id, name="Sign-in", expires_at=uow.now + lifetime
+    )
+    event = Event(AuditAction.SIGNED_IN, f"usr_{user.id}", user.username, {"by": by})
+    audit(uow, event, actor=replace(user, credential_id=session_id))
+    return secret
 
 
 def end_session(uow: UnitOfWork, secret: str) -> None:
     """End the session of this secret, and the sockets that it opened; without one nothing happens."""
     take_turn(uow)
-    uow.connection.execute(
-        delete(Credential).where(Credential.secret_hash == hashed(secret), Credential.kind == CredentialKind.SESSION)
-    )
+    is_it = (Credential.secret_hash == hashed(secret), Credential.kind == CredentialKind.SESSION)
+    session = uow.connection.execute(
+        select(User.id, User.username, User.role, Credential.id).join_from(Credential, User).where(*is_it)
+    ).one_or_none()
+    if session is not None:
+        viewer = Viewer(*session)
+        uow.connection.execute(delete(Credential).where(*is_it))
+        audit(uow, Event(AuditAction.SIGNED_OUT, f"usr_{viewer.id}", viewer.username), actor=viewer)
 
 
 def looks_like_a_secret(text: str) -> bool:

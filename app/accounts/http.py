@@ -10,24 +10,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.accounts.authentication import SESSION_COOKIE, sign_in, sign_out
+from app.accounts.authentication import SESSION_COOKIE, SignedIn, SignIn, sign_in, sign_out
 from app.accounts.links import use_link
+from app.accounts.throttle import DEFAULT_LIMITS, SignInLimits
 from app.db.database import Database
 from app.errors import Code, GradbookError
 
 _MAX_BODY = 16 * 1024  # bytes; a username of 100 characters and a password of 1,024 bytes fit however they are escaped
 
+DEVICE_COOKIE = "gradbook_device"
+_DEVICE_SECONDS = 365 * 86_400
+
 _STATUS = {
     Code.UNAUTHENTICATED.name: 401,
     Code.LIMIT_EXCEEDED.name: 413,
+    Code.RATE_LIMITED.name: 429,
+    Code.OVERLOADED.name: 503,
     Code.DATABASE_BUSY.name: 503,
     Code.DATABASE_UNAVAILABLE.name: 503,
     Code.OUTCOME_UNKNOWN.name: 500,
 }
 
 
-def routes(database: Callable[[Request], Database], lifetime: datetime.timedelta) -> list[Route]:
-    """POST /sign-in and POST /sign-out. `lifetime` is how long a session lasts.
+def routes(
+    database: Callable[[Request], Database], lifetime: datetime.timedelta, limits: SignInLimits = DEFAULT_LIMITS
+) -> list[Route]:
+    """POST /sign-in and POST /sign-out. `lifetime` is how long a session lasts, `limits` are of failed sign-ins.
 
     `/sign-in` takes `{"username", "password"}`, or `{"link"}`: the secret of a one-time link.
 
@@ -36,25 +44,22 @@ def routes(database: Callable[[Request], Database], lifetime: datetime.timedelta
     """
 
     async def post_sign_in(request: Request) -> Response:
+        device = None
         try:
             body = await _json(request)
             if isinstance(body, dict) and "link" in body:
                 username, secret = await database(request).transact(use_link, _text(body, "link"), lifetime)
             else:
-                username, secret = await _by_password(database(request), body, lifetime)
+                asked = _asked(body, request.cookies.get(DEVICE_COOKIE))
+                username = asked.username
+                secret, device = _granted(await sign_in(database(request), asked, lifetime, limits))
         except GradbookError as error:
             return _refused(error)
         expires_at = (datetime.datetime.now(datetime.UTC) + lifetime).isoformat(timespec="seconds")
         response = _answer(200, {"username": username, "expiresAt": expires_at})
-        response.set_cookie(
-            SESSION_COOKIE,
-            secret,
-            max_age=int(lifetime.total_seconds()),
-            path="/",
-            secure=request.url.scheme == "https",
-            httponly=True,
-            samesite="strict",
-        )
+        _set_cookie(request, response, SESSION_COOKIE, secret, int(lifetime.total_seconds()), "/")
+        if device is not None:
+            _set_cookie(request, response, DEVICE_COOKIE, device, _DEVICE_SECONDS, "/sign-in")
         return response
 
     async def post_sign_out(request: Request) -> Response:
@@ -76,19 +81,32 @@ def routes(database: Callable[[Request], Database], lifetime: datetime.timedelta
     ]
 
 
-async def _by_password(database: Database, body: object, lifetime: datetime.timedelta) -> tuple[str, str]:
-    """The username and the session's secret. Raises UNAUTHENTICATED, INVALID_INPUT."""
+def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int, path: str) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=path,
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _asked(body: object, device: str | None) -> SignIn:
     if not isinstance(body, dict):
         raise _invalid("The body is no object")
-    username = _text(body, "username")
-    secret = await sign_in(database, username, _text(body, "password"), lifetime)
-    if secret is None:
+    return SignIn(_text(body, "username"), _text(body, "password"), device)
+
+
+def _granted(found: SignedIn | None) -> SignedIn:
+    if found is None:
         raise GradbookError(
             Code.UNAUTHENTICATED,
             "The username or the password is wrong, or the user has no password yet: "
             "`gradbook user passwd NAME` sets one.",
         )
-    return username, secret
+    return found
 
 
 async def _json(request: Request) -> object:
@@ -131,6 +149,8 @@ def _invalid(reason: str) -> GradbookError:
 def _refused(error: GradbookError) -> Response:
     status = 415 if isinstance(error, _UnsupportedTypeError) else _STATUS.get(error.code, 400)
     response = _answer(status, {"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
+    if error.retry_after is not None:
+        response.headers["retry-after"] = str(error.retry_after)
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -11,9 +11,12 @@ import re
 from sqlalchemy import delete, select, update
 
 from app.accounts.access import acting, visible_user
+from app.accounts.audit import Event, audit
 from app.accounts.credentials import LINK_PREFIX, hashed, insert_credential, insert_session
 from app.accounts.policy import Action, demand
-from app.accounts.tables import Credential, CredentialKind, User
+from app.accounts.tables import AuditAction, Credential, CredentialKind, User
+from app.accounts.viewer import Viewer
+from app.db.types import instant_text
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 
@@ -49,9 +52,9 @@ def insert_link(uow: UnitOfWork, user_id: int, lifetime: datetime.timedelta = LI
             Credential.expires_at <= uow.now,
         )
     )
-    _, secret = insert_credential(
-        uow, CredentialKind.LINK, user_id=user_id, name="Sign-in link", expires_at=uow.now + lifetime
-    )
+    expires_at = uow.now + lifetime
+    _, secret = insert_credential(uow, CredentialKind.LINK, user_id=user_id, name="Sign-in link", expires_at=expires_at)
+    audit(uow, Event(AuditAction.LINK_CREATED, f"usr_{user_id}", None, {"expiresAt": instant_text(expires_at)}))
     return secret
 
 
@@ -64,7 +67,7 @@ def use_link(uow: UnitOfWork, secret: str, session_lifetime: datetime.timedelta)
         raise _refused(f"This is no sign-in link: {LINK_PREFIX} and 43 characters follow the #. Was all of it copied?")
     # The user's row is locked first, as whoever removes them or changes their password does.
     link = uow.connection.execute(
-        select(Credential.id, Credential.user_id, Credential.expires_at, User.username)
+        select(Credential.id, Credential.user_id, Credential.expires_at, User.username, User.role)
         .join_from(Credential, User)
         .where(
             Credential.secret_hash == hashed(secret),
@@ -83,7 +86,8 @@ def use_link(uow: UnitOfWork, secret: str, session_lifetime: datetime.timedelta)
     )
     if used.rowcount != 1:
         raise _refused(f"This link has been used, and works only once: {_ANOTHER}")
-    return link.username, insert_session(uow, link.user_id, session_lifetime)
+    user = Viewer(link.user_id, link.username, link.role)
+    return user.username, insert_session(uow, user, session_lifetime, by="link")
 
 
 def _refused(message: str) -> GradbookError:

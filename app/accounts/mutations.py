@@ -13,7 +13,7 @@ from app.accounts.types import ApiKey, User, Workspace
 from app.db.unit_of_work import UnitOfWork
 from app.errors import GradbookError
 from app.graphql.engine import ref, required_viewer
-from app.graphql.payloads import Payload, mutate, user_errors
+from app.graphql.payloads import UNMENDABLE, Payload, mutate, user_errors
 from app.graphql.scalars import decode_id
 
 Info = strawberry.Info[Any, Any]
@@ -242,4 +242,6 @@ async def _hashed(info: Info, password: str | None) -> str | UserPayload | None:
     try:
         return await hash_password(password)
     except GradbookError as error:
+        if error.code in UNMENDABLE:
+            raise
         return UserPayload(errors=user_errors((error.below("password") if not error.path else error,)))

@@ -20,6 +20,8 @@ _HASHER = PasswordHasher()
 
 # Each hash holds 64 MiB while it runs: a burst of sign-ins waits in line instead of taking the machine's memory.
 _AT_ONCE = 2
+# The line is about a second long. Who comes later is sent away at once: they would wait for those who do nothing else.
+MAX_WAITING = 32
 
 
 def normalized(password: str) -> bytes:
@@ -40,16 +42,41 @@ def normalized(password: str) -> bytes:
     return data
 
 
+class _Line:
+    """Those whose password is being hashed, or waits for it."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    def __enter__(self) -> None:
+        if self._waiting >= MAX_WAITING:
+            message = f"{MAX_WAITING} passwords wait to be checked already: try again in a moment."
+            raise GradbookError(Code.OVERLOADED, message, retry_after=1)
+        self._waiting += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting -= 1
+
+
+in_line = _Line()
+"""Stand in line for a hash. Raises OVERLOADED when the line is full."""
+
+
 async def hash_password(password: str) -> str:
-    """The password as argon2id stores it, salt and parameters included. Raises INVALID_INPUT as `normalized`."""
+    """The password as argon2id stores it, salt and parameters included.
+
+    Raises INVALID_INPUT as `normalized`, and OVERLOADED.
+    """
     data = normalized(password)
-    return await asyncio.get_running_loop().run_in_executor(_executor(), _HASHER.hash, data)
+    with in_line:
+        return await asyncio.get_running_loop().run_in_executor(_executor(), _HASHER.hash, data)
 
 
 async def verify_password(stored: str | None, password: str) -> bool:
     """Whether `password` is the stored one; False when there is none (`stored` is None).
 
-    It takes the same work with a stored hash and without, so that the time does not tell which usernames exist.
+    It takes the same work with a stored hash and without, so that the time does not tell which usernames exist. The
+    caller stands `in_line`.
     """
     try:
         data = normalized(password)

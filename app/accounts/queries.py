@@ -5,7 +5,7 @@ from typing import Any
 import strawberry
 from graphql import GraphQLResolveInfo
 
-from app.accounts.types import User, Workspace
+from app.accounts.types import AuditEvent, User, Workspace
 from app.graphql.engine import Engine
 from app.graphql.entity import Connection
 from app.graphql.schema import root, root_many, root_one
@@ -25,3 +25,7 @@ class AccountQueries:
     workspaces: Connection[Workspace] = root_many("Workspace", "The workspaces that the viewer sees.", order=("name",))
     user: User | None = root_one("User", "The user with this id, if the viewer sees them.")
     users: Connection[User] = root_many("User", "The users that the viewer sees, removed ones too.")
+    audit_events: Connection[AuditEvent] = root_many(
+        "AuditEvent",
+        "The audit log, the oldest first: `last: 50` are the newest. For OWNERs; it is empty for others.",
+    )

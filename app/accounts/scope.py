@@ -6,7 +6,7 @@ rows that a viewer of this kind sees. The viewer's id is the bind parameter `vie
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, bindparam, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, and_, bindparam, false, or_, select, true
 from sqlalchemy.sql.selectable import Select
 
 from app.accounts.tables import CredentialKind, Membership, Role, User
@@ -54,3 +54,8 @@ def api_key(table: FromClause, kind: str) -> ColumnElement[bool]:
         annotators = select(account.c.id).where(user(account, kind), account.c.role == Role.ANNOTATOR)
         return and_(is_key, or_(table.c.user_id == VIEWER_ID, table.c.user_id.in_(annotators)))
     return and_(is_key, table.c.user_id == VIEWER_ID)
+
+
+def audit_event(_table: FromClause, kind: str) -> ColumnElement[bool]:
+    """The audit log is for owners."""
+    return true() if kind == Role.OWNER.name else false()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import enum
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.types import Base, EnumText, Instant, Snowflake, Text
+from app.db.types import Base, EnumText, Float, Instant, JsonText, Snowflake, Text
 
 
 class Role(enum.Enum):
@@ -28,6 +29,39 @@ class CredentialKind(enum.Enum):
     KEY = "KEY"
     SESSION = "SESSION"
     LINK = "LINK"
+
+
+class AuditAction(enum.Enum):
+    """What the audit log tells of."""
+
+    USER_CREATED = "USER_CREATED"
+    USER_RENAMED = "USER_RENAMED"
+    ROLE_CHANGED = "ROLE_CHANGED"
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"
+    USER_DELETED = "USER_DELETED"
+    KEY_CREATED = "KEY_CREATED"
+    KEY_REVOKED = "KEY_REVOKED"
+    LINK_CREATED = "LINK_CREATED"
+    SIGNED_IN = "SIGNED_IN"
+    SIGN_IN_FAILED = "SIGN_IN_FAILED"
+    SIGNED_OUT = "SIGNED_OUT"
+    WORKSPACE_CREATED = "WORKSPACE_CREATED"
+    MEMBER_ADDED = "MEMBER_ADDED"
+    MEMBER_REMOVED = "MEMBER_REMOVED"
+    THRESHOLD_CHANGED = "THRESHOLD_CHANGED"
+    DATASET_DELETED = "DATASET_DELETED"
+    RESPONSE_DELETED = "RESPONSE_DELETED"
+    TASK_DELETED = "TASK_DELETED"
+    TASK_RESTORED = "TASK_RESTORED"
+    TASK_PURGED = "TASK_PURGED"
+
+
+class AuditDoor(enum.Enum):
+    """Which way the actor came."""
+
+    HTTP = "HTTP"
+    WEBSOCKET = "WEBSOCKET"
+    COMMAND = "COMMAND"
 
 
 class User(Base):
@@ -80,3 +114,43 @@ class Credential(Base):
     created_at: Mapped[datetime.datetime] = mapped_column(Instant)
     expires_at: Mapped[datetime.datetime | None] = mapped_column(Instant)
     revoked_at: Mapped[datetime.datetime | None] = mapped_column(Instant)
+
+
+class AuditEvent(Base):
+    """Something that somebody did. The row stays as it is, whatever becomes of those it names: it has no foreign key.
+
+    `subject` is the id of what was changed, as GraphQL has it.
+    """
+
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        Index("ix_audit_event_action_id", "action", "id"),
+        Index("ix_audit_event_actor_id_id", "actor_id", "id"),
+        Index("ix_audit_event_subject_id", "subject", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Snowflake, primary_key=True)
+    created_at: Mapped[datetime.datetime] = mapped_column(Instant)
+    action: Mapped[AuditAction] = mapped_column(EnumText(AuditAction))
+    actor_id: Mapped[int | None] = mapped_column(Snowflake)
+    actor_name: Mapped[str | None] = mapped_column(Text)
+    credential_id: Mapped[int | None] = mapped_column(Snowflake)
+    door: Mapped[AuditDoor] = mapped_column(EnumText(AuditDoor))
+    address: Mapped[str | None] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(Text)
+    subject_name: Mapped[str | None] = mapped_column(Text)
+    details: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
+
+
+class SignInBucket(Base):
+    """How much of a token bucket of failed sign-ins is used: it is full again at `full_at`, in seconds since 1970.
+
+    `key` is a hash of whose it is: nothing that somebody typed is stored. A row in the past is as good as none.
+    """
+
+    __tablename__ = "sign_in_bucket"
+    __table_args__ = (Index("ix_sign_in_bucket_full_at", "full_at"),)
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    full_at: Mapped[float] = mapped_column(Float)

@@ -5,9 +5,10 @@ import datetime
 from sqlalchemy import select
 
 from app.accounts import scope, tables
-from app.accounts.tables import Role
+from app.accounts.tables import AuditAction, AuditDoor, Role
 from app.graphql.entity import Condition, Connection, Node, Rows, column, entity, many, one
 from app.graphql.enums import describe_enum
+from app.graphql.scalars import JSON
 
 describe_enum(
     Role,
@@ -75,4 +76,57 @@ class ApiKey(Node):
     user: User | None = one("User", "user_id", "Whose key it is.")
 
 
-ENTITIES: tuple[type, ...] = (Workspace, User, ApiKey)
+describe_enum(
+    AuditAction,
+    "What was done. `subject` is what it was done to.",
+    USER_CREATED="A user was made, with this role, in these workspaces.",
+    USER_RENAMED="A user was given another name.",
+    ROLE_CHANGED="A user was given another role.",
+    PASSWORD_CHANGED="A user was given a password; sessions and sign-in links ended.",
+    USER_DELETED="A user was removed, and so many of their responses deleted.",
+    KEY_CREATED="An API key was made for `user`.",
+    KEY_REVOKED="An API key of `user` was revoked.",
+    LINK_CREATED="A one-time sign-in link was made for the user.",
+    SIGNED_IN="The user opened a session, by password or link.",
+    SIGN_IN_FAILED="Somebody gave a wrong password for the user; without a subject, a username that nobody has. At most"
+    " 100 of these are noted in ten minutes.",
+    SIGNED_OUT="The user ended their session.",
+    WORKSPACE_CREATED="A workspace was made.",
+    MEMBER_ADDED="The user was let into a workspace.",
+    MEMBER_REMOVED="The user was taken a workspace.",
+    THRESHOLD_CHANGED="A dataset was given another `minSubmitted`, and its records the statuses that follow.",
+    DATASET_DELETED="A dataset was deleted with its records and everybody's answers.",
+    RESPONSE_DELETED="Somebody else's response was deleted.",
+    TASK_DELETED="A training task was put aside.",
+    TASK_RESTORED="A deleted training task was taken back.",
+    TASK_PURGED="A training task was removed for ever, with its points.",
+)
+describe_enum(
+    AuditDoor,
+    "Which way it was asked for.",
+    HTTP="By a request over HTTP.",
+    WEBSOCKET="Over a socket.",
+    COMMAND="By a command on a machine that reaches the database, or by the server itself.",
+)
+
+
+@entity("aud", tables.AuditEvent, own=scope.audit_event)
+class AuditEvent(Node):
+    """Something that somebody did: written with what it tells of, and never changed. It holds no secrets."""
+
+    created_at: datetime.datetime = column("When it was done.")
+    action: AuditAction = column("What was done.")
+    actor: User | None = one(
+        "User", "actor_id", "Who did it; null for a command, and for who is not known.", named="username"
+    )
+    actor_name: str | None = column("What they were called then; `operator` is whoever has the machine.")
+    api_key: ApiKey | None = one("ApiKey", "credential_id", "The key that they showed; null for a session.")
+    door: AuditDoor = column("Which way they came.")
+    address: str | None = column("From which network address; null for a command.")
+    request_id: str | None = column("The request, as the answer's X-Request-Id and the server's log have it.")
+    subject: str | None = column("The id of what it was done to: a user, a key, a workspace, a dataset, a task.")
+    subject_name: str | None = column("What that was called then.")
+    details: JSON | None = column("What else there is to know: values before and after, ids of what took part.")
+
+
+ENTITIES: tuple[type, ...] = (Workspace, User, ApiKey, AuditEvent)

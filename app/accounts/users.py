@@ -10,9 +10,10 @@ from sqlalchemy import delete, func, insert, select, update
 
 from app.accounts import scope
 from app.accounts.access import acting, only_workspace, visible_user, visible_workspace, visible_workspaces
+from app.accounts.audit import Event, audit, change
 from app.accounts.names import REMOVED_PREFIX, checked_username, normalized_name
 from app.accounts.policy import Account, Action, demand
-from app.accounts.tables import Credential, CredentialKind, Membership, Role, User
+from app.accounts.tables import AuditAction, Credential, CredentialKind, Membership, Role, User
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 
@@ -70,6 +71,7 @@ def insert_user(uow: UnitOfWork, user_id: int, new: NewUser) -> int:
     row = {"id": user_id, "username": new.username, "role": new.role, "password_hash": new.password_hash}
     uow.connection.execute(insert(User).values(**row, created_at=uow.now, updated_at=uow.now))
     _insert_members(uow, new.workspace_ids or (), [user_id])
+    audit(uow, _created(user_id, new.username, new.role, new.workspace_ids or ()))
     return user_id
 
 
@@ -94,23 +96,32 @@ def update_user(uow: UnitOfWork, user_id: int, changes: UserChanges) -> None:
     actor = acting(uow)
     user = visible_user(uow, actor, user_id, "id")
     values: dict[str, object] = {}
+    events: list[Event] = []
+    subject = f"usr_{user.id}"
     username = None if changes.username is None else checked_username(changes.username)
     if username is not None and username != user.username:
         demand(actor, Action.RENAME_USER, user, "username")
         _demand_free(uow, username)
         values["username"] = username
+        events.append(
+            Event(AuditAction.USER_RENAMED, subject, user.username, {"name": change(user.username, username)})
+        )
     if changes.role is not None and changes.role is not user.role:
         demand(actor, Action.SET_ROLE, user, "role")
         _demand_another_owner(uow, user, "role")
         values["role"] = changes.role
+        roles = change(user.role.name, changes.role.name)
+        events.append(Event(AuditAction.ROLE_CHANGED, subject, user.username, {"role": roles}))
     if changes.password_hash is not None:
         demand(actor, Action.SET_PASSWORD, user, "password")
         values["password_hash"] = changes.password_hash
+        events.append(Event(AuditAction.PASSWORD_CHANGED, subject, user.username))
     if values:
         uow.connection.execute(update(User).where(User.id == user.id).values(updated_at=uow.now, **values))
     if changes.password_hash is not None:
         # Only now, with the user's row locked: a sign-in by the old password either is seen here or sees the new one.
         _end_sessions_and_links(uow, user.id)
+    audit(uow, *events)
 
 
 def remove_user(uow: UnitOfWork, user_id: int, delete_responses: DeleteResponses | None = None) -> None:
@@ -132,8 +143,11 @@ def remove_user(uow: UnitOfWork, user_id: int, delete_responses: DeleteResponses
     )
     uow.connection.execute(delete(Credential).where(Credential.user_id == user.id))
     uow.connection.execute(delete(Membership).where(Membership.user_id == user.id))
+    deleted = 0
     if delete_responses is not None:
-        delete_responses(uow, user.id, None if actor.role is Role.OWNER else actor.workspaces)
+        deleted = delete_responses(uow, user.id, None if actor.role is Role.OWNER else actor.workspaces)
+    gone = {"role": user.role.name, "workspaces": _ids(user.workspaces), "responsesDeleted": deleted}
+    audit(uow, Event(AuditAction.USER_DELETED, f"usr_{user.id}", user.username, gone))
 
 
 def users_by_name(uow: UnitOfWork, usernames: Collection[str]) -> dict[str, int]:
@@ -175,7 +189,17 @@ def _make_annotators(uow: UnitOfWork, usernames: set[str], workspace_id: int) ->
         # `values` of a list is one statement, `execute` with a list would be one for each.
         uow.connection.execute(insert(User).values([{"id": made[name], "username": name, **row} for name in missing]))
         _insert_members(uow, [workspace_id], made.values())
+        audit(uow, *(_created(made[name], name, Role.ANNOTATOR, [workspace_id]) for name in missing))
     return found | made
+
+
+def _created(user_id: int, username: str, role: Role, workspace_ids: Collection[int]) -> Event:
+    details = {"role": role.name, "workspaces": _ids(workspace_ids)}
+    return Event(AuditAction.USER_CREATED, f"usr_{user_id}", username, details)
+
+
+def _ids(workspace_ids: Collection[int]) -> list[str]:
+    return [f"wsp_{workspace_id}" for workspace_id in sorted(workspace_ids)]
 
 
 def _workspaces_of(uow: UnitOfWork, actor: Account, given: tuple[int, ...] | None) -> tuple[int, ...]:

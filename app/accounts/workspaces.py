@@ -9,9 +9,10 @@ from sqlalchemy import delete, insert, select
 
 from app.accounts import scope
 from app.accounts.access import acting, only_workspace, visible_user, visible_workspace
+from app.accounts.audit import Event, audit
 from app.accounts.names import checked_name
-from app.accounts.policy import Action, demand
-from app.accounts.tables import Membership, Workspace
+from app.accounts.policy import Account, Action, demand
+from app.accounts.tables import AuditAction, Membership, Workspace
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 
@@ -39,19 +40,21 @@ def insert_workspace(uow: UnitOfWork, name: str) -> int:
     """Write a workspace, whoever asks: the caller has checked everything, in its turn."""
     workspace_id = uow.new_id()
     uow.connection.execute(insert(Workspace).values(id=workspace_id, name=name, created_at=uow.now))
+    audit(uow, Event(AuditAction.WORKSPACE_CREATED, f"wsp_{workspace_id}", name))
     return workspace_id
 
 
 def add_member(uow: UnitOfWork, workspace_id: int, user_id: int) -> None:
     """Let a user into a workspace; a member stays one. Raises NOT_FOUND, FORBIDDEN."""
     actor = acting(uow)
-    visible_workspace(uow, actor, workspace_id, "workspaceId")
+    name = visible_workspace(uow, actor, workspace_id, "workspaceId")
     user = visible_user(uow, actor, user_id, "userId")
     demand(actor, Action.ADD_MEMBER, user, "userId")
     if workspace_id not in user.workspaces:
         uow.connection.execute(
             insert(Membership).values(workspace_id=workspace_id, user_id=user.id, created_at=uow.now)
         )
+        audit(uow, _membership(AuditAction.MEMBER_ADDED, user, workspace_id, name))
 
 
 def remove_member(uow: UnitOfWork, workspace_id: int, user_id: int) -> None:
@@ -60,13 +63,14 @@ def remove_member(uow: UnitOfWork, workspace_id: int, user_id: int) -> None:
     Raises NOT_FOUND, FORBIDDEN.
     """
     actor = acting(uow)
-    visible_workspace(uow, actor, workspace_id, "workspaceId")
+    name = visible_workspace(uow, actor, workspace_id, "workspaceId")
     user = visible_user(uow, actor, user_id, "userId")
     demand(actor, Action.REMOVE_MEMBER, user, "userId")
     if workspace_id in user.workspaces:
         uow.connection.execute(
             delete(Membership).where(Membership.workspace_id == workspace_id, Membership.user_id == user.id)
         )
+        audit(uow, _membership(AuditAction.MEMBER_REMOVED, user, workspace_id, name))
 
 
 def chosen_workspace(uow: UnitOfWork, workspace_id: int | None) -> int:
@@ -89,3 +93,8 @@ def list_workspaces(uow: UnitOfWork) -> list[WorkspaceRow]:
         {"viewer_id": uow.viewer.id},
     )
     return [WorkspaceRow(row.id, row.name, row.created_at) for row in rows]
+
+
+def _membership(action: AuditAction, user: Account, workspace_id: int, name: str) -> Event:
+    details = {"workspace": f"wsp_{workspace_id}", "workspaceName": name}
+    return Event(action, f"usr_{user.id}", user.username, details)

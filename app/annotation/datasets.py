@@ -13,8 +13,9 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from app.accounts.audit import Event, audit, change
 from app.accounts.names import checked_name
-from app.accounts.tables import Role
+from app.accounts.tables import AuditAction, Role
 from app.accounts.workspaces import chosen_workspace
 from app.annotation import scope
 from app.annotation.checks import (
@@ -141,6 +142,8 @@ def update_dataset(uow: UnitOfWork, changes: UpdateDatasetInput) -> None:
     if changes.min_submitted is not None and changes.min_submitted != stored.min_submitted:
         values["min_submitted"] = changes.min_submitted
         _set_required(uow, stored.id, changes.min_submitted)
+        details = {"minSubmitted": change(stored.min_submitted, changes.min_submitted)}
+        audit(uow, Event(AuditAction.THRESHOLD_CHANGED, f"dst_{stored.id}", stored.name, details))
     if not values:
         return
     # Last: a new name locks the row against the foreign keys of responses that are being written, whose records would
@@ -168,10 +171,12 @@ def delete_dataset(uow: UnitOfWork, dataset_id: int) -> None:
     # Before the records, as the queue does: reservations refer to records that it has not locked.
     uow.fetch(*turn.on(uow.dialect, dataset_id=stored.id))
     # In the order of ids, as writers of responses lock them: who was first is waited for, who comes later finds none.
-    uow.fetch(*lock.on(uow.dialect, dataset_id=stored.id))
+    [(records,)] = uow.fetch(*lock.on(uow.dialect, dataset_id=stored.id))
     delete_responses_of_dataset(uow, stored.id)
     for write in writes:
         uow.fetch(*write.on(uow.dialect, dataset_id=stored.id))
+    gone = {"workspace": f"wsp_{stored.workspace_id}", "records": records}
+    audit(uow, Event(AuditAction.DATASET_DELETED, f"dst_{stored.id}", stored.name, gone))
     uow.publish(dataset_topic(stored.id))
 
 
@@ -180,6 +185,8 @@ class StoredDataset:
     """A dataset that the viewer may write to."""
 
     id: int
+    workspace_id: int
+    name: str
     min_submitted: int
 
 
@@ -193,7 +200,7 @@ def lock_dataset(
     viewer, dataset = uow.viewer, Dataset.__table__
     # FOR SHARE, or FOR NO KEY UPDATE: the foreign keys of responses do not wait for the latter.
     lock = (
-        select(dataset.c.id, dataset.c.min_submitted)
+        select(dataset.c.id, dataset.c.workspace_id, dataset.c.name, dataset.c.min_submitted)
         .where(dataset.c.id == dataset_id, scope.dataset(dataset, viewer.kind))
         .with_for_update(read=share, key_share=not share)
     )
@@ -201,7 +208,7 @@ def lock_dataset(
     if row is None:
         raise GradbookError(Code.NOT_FOUND, f"There is no dataset dst_{dataset_id} that you can see.", path)
     _demand_manager(uow, f"{to} this dataset", *path)
-    return StoredDataset(row.id, row.min_submitted)
+    return StoredDataset(*row)
 
 
 def _set_required(uow: UnitOfWork, dataset_id: int, required: int) -> None:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import orjson
 from sqlalchemy import ColumnElement, bindparam, select
 
-from app.accounts.tables import Role, User
+from app.accounts.audit import Event, audit
+from app.accounts.tables import AuditAction, Role, User
 from app.annotation import response_sql, scope
 from app.annotation.answers import check_answers
 from app.annotation.checks import raise_errors
@@ -109,7 +110,11 @@ def delete_response(uow: UnitOfWork, response_id: int) -> WrittenResponse:
     if not found or not response_sql.delete(uow, "response.id = :response_id", response_id=response_id):
         message = f"There is no response rsp_{response_id} that you can see."
         raise GradbookError(Code.NOT_FOUND, message, ("id",))
-    response = WrittenResponse(*found[0])
+    *where, user_id = found[0]
+    response = WrittenResponse(*where)
+    if user_id != viewer.id:
+        details = {"user": f"usr_{user_id}", "record": f"rec_{response.record_id}"}
+        audit(uow, Event(AuditAction.RESPONSE_DELETED, f"rsp_{response.id}", None, details))
     uow.publish(dataset_topic(response.dataset_id))
     return response
 
@@ -263,7 +268,7 @@ def _visible_records(kind: str, column: ColumnElement[Any], which: ColumnElement
 def _visible_response(kind: str) -> Statement:
     response, dataset = Response.__table__, Dataset.__table__
     return Statement(
-        select(response.c.id, response.c.record_id, response.c.dataset_id)
+        select(response.c.id, response.c.record_id, response.c.dataset_id, response.c.user_id)
         .select_from(response.join(dataset, response.c.dataset_id == dataset.c.id))
         .where(
             response.c.id == bindparam("response_id", type_=Snowflake),

@@ -59,7 +59,15 @@ def build_cli() -> typer.Typer:
         ),
         name="task",
     )
-    return _add(cli, transfer.import_, transfer.export, maintenance.verify, maintenance.schema, maintenance.settings)
+    return _add(
+        cli,
+        transfer.import_,
+        transfer.export,
+        maintenance.verify,
+        maintenance.audit,
+        maintenance.schema,
+        maintenance.settings,
+    )
 
 
 def main() -> None:

@@ -1,7 +1,12 @@
 """The commands that look after the database and tell about the server."""
 
+from dataclasses import asdict
+from typing import Annotated
+
+import orjson
 import typer
 
+from app.accounts.audit import list_events
 from app.accounts.bootstrap import ensure_workspace
 from app.annotation.search_index import unsearchable
 from app.annotation.verify import Count, drifted
@@ -34,6 +39,33 @@ def verify(database_url: DatabaseUrl = None) -> None:
         raise typer.Exit(1)
     say("Every status is what its responses make it.")
     say("Every record is found by what it says.")
+
+
+def audit(
+    last: Annotated[int, typer.Option(min=1, max=100_000, help="How many; the newest.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all that is stored.")] = False,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Show the audit log: who changed what in accounts, who deleted what, who signed in. The newest come last."""
+    rows = as_operator(database_url, list_events, last)
+    if json:
+        for row in rows:
+            say(orjson.dumps(asdict(row), default=lambda value: value.name).decode())
+        return
+    show_table(
+        ["when", "who", "what", "to whom", "details", "from"],
+        [
+            (
+                f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+                row.actor_name or "",
+                row.action.name,
+                " ".join(filter(None, (row.subject, row.subject_name))),
+                "" if row.details is None else orjson.dumps(row.details).decode(),
+                row.address or row.door.name.lower(),
+            )
+            for row in rows
+        ],
+    )
 
 
 def schema() -> None:

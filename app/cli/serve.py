@@ -139,6 +139,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
             log_config=None,
             access_log=False,  # the application writes its own, with request ids
             server_header=False,
+            forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=settings.graceful_shutdown_seconds,
         )
     )

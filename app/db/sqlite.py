@@ -222,7 +222,7 @@ class SqliteBackend:
         cause = _driver_error(error)
         return (
             isinstance(cause, sqlite3.IntegrityError)
-            and cause.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+            and cause.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER)
             and str(cause).endswith(".id")
         )
 

@@ -21,6 +21,8 @@ Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]
 STATUS = {
     Code.UNAUTHENTICATED.name: 401,
     Code.LIMIT_EXCEEDED.name: 413,
+    Code.RATE_LIMITED.name: 429,
+    Code.OVERLOADED.name: 503,
     Code.DATABASE_BUSY.name: 503,
     Code.DATABASE_UNAVAILABLE.name: 503,
     Code.OUTCOME_UNKNOWN.name: 500,  # who gets 503 sends again without looking

@@ -26,6 +26,8 @@ UNMENDABLE = frozenset(
     code.name
     for code in (
         Code.UNAUTHENTICATED,
+        Code.RATE_LIMITED,
+        Code.OVERLOADED,
         Code.DATABASE_BUSY,
         Code.DATABASE_UNAVAILABLE,
         Code.OUTCOME_UNKNOWN,

@@ -212,6 +212,7 @@ class TaskState:
     workspace_id: int
     status: TaskStatus
     version: int
+    model_name: str
 
 
 def visible_task(uow: UnitOfWork, task: TaskName, *path: str, lock: bool = False, remove: bool = False) -> TaskState:
@@ -219,7 +220,7 @@ def visible_task(uow: UnitOfWork, task: TaskName, *path: str, lock: bool = False
 
     With `remove` nobody refers to it meanwhile, either: whoever does, as the compactor, is waited for.
     """
-    wanted = select(_task.c.id, _task.c.workspace_id, _task.c.status, _task.c.version).where(
+    wanted = select(_task.c.id, _task.c.workspace_id, _task.c.status, _task.c.version, _task.c.model_name).where(
         is_named(_task, task), visible(uow)
     )
     if lock or remove:

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from sqlalchemy import and_, delete, insert, select, update
 
-from app.accounts.tables import Role
+from app.accounts.audit import Event, audit
+from app.accounts.tables import AuditAction, Role
 from app.accounts.workspaces import chosen_workspace
 from app.annotation import scope as annotation_scope
 from app.annotation.checks import invalid, raise_errors
@@ -163,6 +164,7 @@ def purge_train_task(uow: UnitOfWork, task: TaskName) -> int:
         for row in uow.connection.execute(write.returning(_task.c.id)):
             publish_task(uow, row.id)
     uow.connection.execute(delete(TrainTask).where(_task.c.id == task_id))
+    audit(uow, _event(AuditAction.TASK_PURGED, task_id, state.model_name, state.workspace_id))
     publish_task(uow, task_id)
     return task_id
 
@@ -173,13 +175,18 @@ def _set_deleted(uow: UnitOfWork, task: TaskName, *, deleted: bool) -> int:
         update(TrainTask)
         .where(is_named(_task, task), visible(uow), is_other)
         .values(deleted_at=uow.now if deleted else None, updated_at=uow.now, changed=change_number())
-        .returning(_task.c.id)
+        .returning(_task.c.id, _task.c.model_name, _task.c.workspace_id)
     )
     row = uow.connection.execute(write, {"viewer_id": uow.viewer.id}).first()
     if row is None:
         return visible_task(uow, task).id  # it is so already
+    audit(uow, _event(AuditAction.TASK_DELETED if deleted else AuditAction.TASK_RESTORED, *row))
     publish_task(uow, row.id)
     return int(row.id)
+
+
+def _event(action: AuditAction, task_id: int, model_name: str, workspace_id: int) -> Event:
+    return Event(action, f"tsk_{task_id}", model_name, {"workspace": f"wsp_{workspace_id}"})
 
 
 def _insert(

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.accounts import authentication
 from app.accounts.access import OPERATOR
+from app.accounts.authentication import SignIn
 from app.accounts.passwords import hash_password
 from app.accounts.tables import Role
 from app.accounts.users import NewUser, create_user
@@ -32,6 +34,12 @@ PEOPLE: dict[str, tuple[Role, tuple[str, ...]]] = {
     "foreign": (Role.ANNOTATOR, ("there",)),
     "stranger": (Role.ADMIN, ("there",)),
 }
+
+
+async def sign_in(database: Database, username: str, password: str, lifetime: datetime.timedelta) -> str | None:
+    """The secret of a new session."""
+    signed_in = await authentication.sign_in(database, SignIn(username, password), lifetime)
+    return None if signed_in is None else signed_in.secret
 
 
 class _UndoneError(Exception):

@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select, update
 
-from app.accounts.authentication import authorization_of, identify, sign_in, sign_out
+from app.accounts.authentication import authorization_of, identify, sign_out
 from app.accounts.credentials import authenticate, create_key, list_keys, open_session, revoke_key, still_valid
 from app.accounts.passwords import hash_password
 from app.accounts.tables import Credential, Role, User
@@ -15,7 +15,7 @@ from app.accounts.users import UserChanges, remove_user, update_user
 from app.accounts.viewer import Viewer
 from app.db import UnitOfWork
 from app.errors import GradbookError
-from tests.accounts.conftest import LIFETIME, PASSWORD, Company
+from tests.accounts.conftest import LIFETIME, PASSWORD, Company, sign_in
 
 NOW = datetime.datetime.now(datetime.UTC)
 

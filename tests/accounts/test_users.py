@@ -4,7 +4,6 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.access import OPERATOR, access_clock
-from app.accounts.authentication import sign_in
 from app.accounts.bootstrap import ensure_owner, ensure_workspace
 from app.accounts.credentials import authenticate, create_key
 from app.accounts.tables import Credential, Membership, Role, User
@@ -23,7 +22,7 @@ from app.accounts.viewer import Viewer
 from app.accounts.workspaces import add_member, chosen_workspace, create_workspace, list_workspaces, remove_member
 from app.db import Database, UnitOfWork
 from app.errors import GradbookError
-from tests.accounts.conftest import LIFETIME, PASSWORD, Company
+from tests.accounts.conftest import LIFETIME, PASSWORD, Company, sign_in
 from tests.support.postgres import PostgresServer
 
 

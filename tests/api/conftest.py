@@ -170,6 +170,8 @@ async def book(empty_book: Book) -> Book:
         " records(first: 1) { nodes { suggestions { id } } } } } }",
         {"ids": [book.ids["dataset_here"], book.ids["dataset_there"]]},
     )
+    told = await book.data("owner", "{ auditEvents(first: 1) { nodes { id } } }")
+    book.ids["event"] = told["auditEvents"]["nodes"][0]["id"]
     for node in found["nodes"]:
         book.ids[f"field_{node['name']}"] = node["fields"][0]["id"]
         book.ids[f"question_{node['name']}"] = node["questions"][0]["id"]

@@ -52,6 +52,7 @@ SEEN_BY: dict[str, set[str]] = {
     "key_of_ann": {"ann", "admin", "owner"}, "key_of_ben": {"ben", "admin", "owner"},
     "key_of_admin": {"admin", "owner"}, "key_of_owner": {"owner"},
     "key_of_other_ann": {"other_ann", "other_admin", "owner"}, "key_of_other_admin": {"other_admin", "owner"},
+    "event": {"owner"},
 }  # fmt: skip
 
 

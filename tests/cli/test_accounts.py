@@ -95,3 +95,16 @@ def test_a_link_signs_in_once_within_its_hours(gradbook: Gradbook) -> None:
         assert (refused.code, refused.out) == (2, ""), hours
         assert "--hours" in refused.err
     assert "There is no user 'nobody'" in gradbook.refused("user", "link", "nobody")
+
+
+def test_the_audit_log_is_shown(gradbook: Gradbook) -> None:
+    gradbook.ok("migrate")
+    gradbook.ok("user", "add", "boss", "--role", "owner")
+    secret = gradbook.ok("key", "create", "laptop").out.splitlines()[-1]
+    shown = gradbook.ok("audit")
+    told = [row[1:3] for row in shown.rows]
+    assert told == [["operator", action] for action in ("WORKSPACE_CREATED", "USER_CREATED", "KEY_CREATED")]
+    assert secret[:10] not in shown.out
+    [last] = gradbook.ok("audit", "--last", "1", "--json").out.splitlines()
+    event = json.loads(last)
+    assert (event["action"], event["subject_name"], event["door"]) == ("KEY_CREATED", "laptop", "COMMAND")

@@ -14,7 +14,7 @@ from app.settings import Settings
 from tests.cli.conftest import Gradbook
 
 COMMANDS = [
-    *("serve", "demo", "migrate", "import", "export", "verify", "schema", "settings"),
+    *("serve", "demo", "migrate", "import", "export", "verify", "audit", "schema", "settings"),
     *("workspace add", "workspace list", "user add", "user list", "user passwd", "user link", "user remove"),
     *("key create", "key list", "key revoke"),
     *("task import", "task list", "task show", "task watch"),
