@@ -143,7 +143,8 @@ def test_the_wheel_holds_what_runs_and_nothing_else(packages: Path) -> None:
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "app").rglob("*.py")}
     migrations = {f"app/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "migrations").rglob("*.py")}
     pages = {f"app/web/static/{name}" for name in (*PAGES, ".build-hash")}
-    data = {"app/py.typed", "app/annotation/demo/passages.jsonl", "app/migrations/script.py.mako"}
+    demo = {"app/annotation/demo/passages.jsonl", "app/training/demo/runs.jsonl"}
+    data = {"app/py.typed", "app/migrations/script.py.mako", *demo}
     package = {name for name in held if name.startswith("app/")}
     assert package == code | migrations | pages | data
     about = {name.partition("/")[2] for name in set(held) - package}

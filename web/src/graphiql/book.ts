@@ -40,9 +40,9 @@ export interface Book {
   record?: Record_;
   /** An answer to every question of the dataset. */
   values: Record<string, unknown>;
-  /** The newest. */
-  task?: Task;
-  /** What it reports. */
+  /** The newest, newest first. */
+  tasks: Task[];
+  /** What the newest reports. */
   metrics: string[];
 }
 
@@ -56,7 +56,7 @@ const QUERY = `query Page {
   viewer { username role }
   demo: datasets(first: 1, where: {name: {eq: "demo"}}) { nodes { ...dataset } }
   any: datasets(first: 1) { nodes { ...dataset } }
-  tasks: trainTasks(first: 1, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id metrics { name } } }
+  tasks: trainTasks(first: 3, orderBy: [{field: CREATED_AT, direction: DESC}]) { nodes { id metrics { name } } }
 }
 fragment dataset on Dataset {
   id
@@ -68,14 +68,14 @@ fragment dataset on Dataset {
 /** Nobody and nothing, when nobody is signed in. */
 export async function readBook(): Promise<Book> {
   const { viewer } = await ask<{ viewer: Viewer | null }>('query Viewer { viewer { username role } }');
-  if (!viewer) return { viewer, values: {}, metrics: ['loss'] };
+  if (!viewer) return { viewer, values: {}, tasks: [], metrics: ['loss'] };
   const { demo, any, tasks } = await ask<Page>(QUERY);
   const dataset = demo.nodes[0] ?? any.nodes[0];
   const record = dataset?.pending.nodes[0] ?? dataset?.any.nodes[0];
   const values = Object.fromEntries((dataset?.questions ?? []).map((one) => [one.name, answer(one, record)]));
-  const task = tasks.nodes[0];
-  const metrics = task?.metrics.length ? task.metrics.map(({ name }) => name) : ['loss'];
-  return { viewer, dataset, record, values, task, metrics };
+  const reported = tasks.nodes[0]?.metrics ?? [];
+  const metrics = reported.length ? reported.map(({ name }) => name) : ['loss'];
+  return { viewer, dataset, record, values, tasks: tasks.nodes, metrics };
 }
 
 function answer({ type, settings }: Question, record?: Record_): unknown {

@@ -30,9 +30,13 @@ const EXAMPLES: [query: string, variables: Variables][] = [
   [submitResponse, ({ record, values }) => ({ input: { recordId: record?.id ?? NO_RECORD, values } })],
   [recordChanged, ({ dataset }) => ({ dataset: dataset?.id ?? NO_DATASET })],
   [trainTasks, () => ({ where: null })],
-  [curves, ({ task, metrics }) => ({ tasks: [task?.id ?? NO_TASK], metrics, maxPoints: 50 })],
-  [trainProgress, ({ task }) => ({ task: task?.id ?? NO_TASK })],
+  [curves, ({ tasks, metrics }) => ({ tasks: some(tasks.map(({ id }) => id)), metrics, maxPoints: 50 })],
+  [trainProgress, ({ tasks }) => ({ task: tasks[0]?.id ?? NO_TASK })],
 ];
+
+function some(ids: string[]): string[] {
+  return ids.length ? ids : [NO_TASK];
+}
 
 const TABS = 'graphiql:tabState'; // where GraphiQL keeps its tabs
 const FILLED = 'gradbook:examples'; // the variables as this page filled them in
