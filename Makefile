@@ -55,7 +55,7 @@ docs: $(DEV) ## write the answers that the pages of docs/operations show; read t
 web: $(RUNTIME) $(WEB) ## build web/ into the package, and check its types
 	@if [ -d web/node_modules ]; then $(NODE_PATH) npm --prefix web run --silent check; fi
 
-picture: $(DEV) $(WEB) ## take docs/graphiql.png anew; look at it before you commit
+picture: $(DEV) $(WEB) ## take docs/graphiql.png and docs/training.png anew; look at them before you commit
 	@$(BIN)/python -m tests.browser.picture
 
 bench: $(DEV) ## measure against plain Strawberry, a bare handler and other trackers

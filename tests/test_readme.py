@@ -29,7 +29,7 @@ def test_the_walk_through_is_as_it_is_written(tmp_path: Path, backend: str, data
             wait_for(re.escape(seen.strip().splitlines()[-2]) + r"\n.*\n\Z", screen)
             watched = screen.read_text()
             wait_for(
-                r"^SUCCESS, step 6,060 of 6,060, .*: accuracy 0\.\d+, loss 0\.0",
+                r"^SUCCESS, step 6,240 of 6,240, .*: accuracy 0\.\d+, loss 0\.0",
                 folder / f"background-{training}.screen",
             )
     assert compare(page, said) >= 8
