@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from app.graphql import persisted
 from app.graphql.operations import Request
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -169,12 +170,14 @@ def _request(payload: Any) -> Request:
     if not isinstance(payload, dict):
         raise _bad(f"The payload of 'subscribe' is {_kind(payload)}: expected an object with a 'query'.")
     query, name = payload.get("query"), payload.get("operationName")
+    extensions = _optional_object(payload, "extensions")
+    if query is None and extensions and persisted.NAME in extensions:
+        query = ""
     if not isinstance(query, str):
         raise _bad(f"'query' is {_kind(query)}: expected the GraphQL document as text.")
     if not isinstance(name, str | None):
         raise _bad(f"'operationName' is {_kind(name)}: expected text.")
-    _optional_object(payload, "extensions")
-    return Request(query, _optional_object(payload, "variables"), name)
+    return Request(query, _optional_object(payload, "variables"), name, extensions)
 
 
 def _optional_object(holder: Json, name: str) -> Json | None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Code, GradbookError
-from app.graphql import media
+from app.graphql import media, persisted
 from app.graphql.engine import Viewer
 from app.graphql.operations import Operations, Request, RequestError
 
@@ -145,15 +145,16 @@ def _request(body: Any, *, from_url: bool = False) -> Request:
             400, 'The body is no object: send {"query": "…", "variables": {…}, "operationName": "…"}.'
         )
     query, name = body.get("query"), body.get("operationName")
+    extensions = _object(body, "extensions", from_url)
+    if query is None and extensions and persisted.NAME in extensions:
+        query = ""
     if not isinstance(query, str):
         raise BadRequestError(
             400, f"'query' is {'missing' if query is None else 'no text'}: it holds the GraphQL document."
         )
     if name is not None and not isinstance(name, str):
         raise BadRequestError(400, "'operationName' is no text.")
-    variables = _object(body, "variables", from_url)
-    _object(body, "extensions", from_url)
-    return Request(query, variables, name or None)
+    return Request(query, _object(body, "variables", from_url), name or None, extensions)
 
 
 def _object(body: dict[str, Any], name: str, from_url: bool) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ from app.errors import Code, GradbookError
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
+from app.graphql.persisted import PersistedQueries
 from app.graphql.schema import Built
 from app.graphql.sharing import Feed, Message, Send, Shared, follow
 
@@ -46,11 +47,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a caller sends: see the GraphQL over HTTP specification."""
+    """What a caller sends: see the GraphQL over HTTP specification. `query` is empty where a hash stands for it."""
 
     query: str
     variables: Mapping[str, Any] | None = None
     operation_name: str | None = None
+    extensions: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -104,14 +106,16 @@ class Operations:
         self._engine = built.engine
         self._database = database
         self._services = services
+        self._persisted = PersistedQueries()
         self._documents = Documents(built.graphql, max_tokens=limits.tokens, max_depth=limits.depth)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         """Parse, validate and choose the operation. Raises RequestError."""
-        document = self._documents.get(request.query)
-        if document.errors:
-            raise RequestError({"errors": [_document_error(error) for error in document.errors]})
         try:
+            document = self._documents.get(self._persisted.text(request))
+            if document.errors:
+                raise RequestError({"errors": [_document_error(error) for error in document.errors]})
+            self._persisted.keep(request)
             operation = document.operation(request.operation_name)
             if document.introspects and viewer is None:
                 raise GradbookError(

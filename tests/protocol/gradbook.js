@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 const PYTHON = process.env.GRADBOOK_TEST_PYTHON ?? path.join(ROOT, '.venv/bin/python')
-const START_MS = 120_000
+const START_MS = 300_000
 
 /** Start a server on a free port; `settings` are its GRADBOOK_ variables in lower case. End it with `stop`. */
 export async function startServer(settings = {}) {
