@@ -123,7 +123,10 @@ class Settings(BaseSettings):
     )
 
     late_report_days: float = Field(
-        7, gt=0, le=366, description="Reports of a training task are taken for so many days after its end."
+        7,
+        gt=0,
+        le=366,
+        description="Reports of a training task are taken for so many days after it ended, or was last changed.",
     )
 
     lost_after_seconds: float = Field(

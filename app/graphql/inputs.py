@@ -198,7 +198,9 @@ class Inputs:
         if kind == "enum":
             assert isinstance(type_, EnumText)
             return self._filter("enum", f"{type_.members.__name__}Filter", type_.members)
-        return None if kind is None else self._filter(kind)
+        if kind is None:
+            raise TypeError(f"{entity.name}.{python_name} has the type {type_!r}, for which there is no condition.")
+        return self._filter(kind)
 
     def _filter(self, kind: str, name: str = "", type_: Any = None) -> Any:
         if kind in FILTERS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -86,11 +87,15 @@ async def load_comparison(
             if row.metric_id is not None and goal.is_reached(goal.best(row.min, row.max), threshold)
         }
         reached = await load_reached(database, starts, goal, threshold)
-    compared = [
+    return await asyncio.to_thread(_compared, found, reached, goal)
+
+
+def _compared(rows: Sequence[_Row], reached: Mapping[int, Reached], goal: Goal) -> Comparison:
+    tasks = [
         ComparedTask(row.id, _parameters(row.inputs), _best(row, goal), _last(row), reached.get(row.metric_id or 0))
-        for row in found
+        for row in rows
     ]
-    return Comparison(_side_by_side([one.parameters for one in compared]), compared)
+    return Comparison(_side_by_side([one.parameters for one in tasks]), tasks)
 
 
 class _Row(NamedTuple):

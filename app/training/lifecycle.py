@@ -299,11 +299,9 @@ def _register(uow: UnitOfWork, task_id: int, source: str) -> int:
 
 
 def _start_problems(start: StartTrainTask) -> list[GradbookError]:
-    secret = secret_in_name(start.source)
-    errors = [
-        *(report_problem(start.source, MAX_SOURCE, "source") or ([invalid(secret, "source")] if secret else [])),
-        *report_problem(start.host, MAX_HOST, "host"),
-    ]
+    errors = [*report_problem(start.source, MAX_SOURCE, "source"), *report_problem(start.host, MAX_HOST, "host")]
+    if not errors and (secret := secret_in_name(start.source)):
+        errors.append(invalid(secret, "source"))
     if start.total_steps is not None and not 1 <= start.total_steps <= MAX_STEPS:
         errors.append(invalid(f"{start.total_steps} is no number of steps from 1 to {MAX_STEPS:,}.", "totalSteps"))
     return errors

@@ -99,6 +99,11 @@ def _parameters(inputs: Sequence[Any]) -> dict[str, Any]:
 
 def _note(advice: Advice, runs: int, *, has_more: bool) -> str:
     parts = [f"Rests on {'the newest ' if has_more else ''}{runs} runs; all values lie within what these tried."]
+    if advice.explained is not None:
+        parts.append(
+            f"Of how the metric differs between runs the parameters tell {advice.explained:.0%}, each run foretold from"
+            " the others; the rest is chance, or what is not among them."
+        )
     if not advice.parameters:
         parts = [f"The {runs} runs have all the same parameters: vary them to learn which are good."]
     if advice.same:

@@ -53,11 +53,13 @@ class Recommended(NamedTuple):
 class Advice:
     """What the runs speak for. `same` are parameters that do not vary, `left_out` those that tell too little.
 
-    `expected` is what the model expects of the metric there, None where nothing varies.
+    `expected` is what the model expects of the metric there, None where nothing varies. `explained` is the share, from
+    0 to 1, of how the metric differs between runs that it can tell of a run which it has not seen.
     """
 
     parameters: list[Recommended]
     expected: float | None
+    explained: float | None
     same: dict[str, Any]
     left_out: list[str]
 
@@ -72,7 +74,7 @@ def advise(runs: Sequence[Run], goal: Goal) -> Advice:
 
     axes, same, left_out = _axes(runs)
     if not axes:
-        return Advice([], None, same, left_out)
+        return Advice([], None, None, same, left_out)
     # Matrices of some hundred rows: several threads of BLAS would wait for each other ten times as long.
     with threadpool_limits(1, user_api="blas"):
         return _advised(runs, goal, axes, same, left_out)
@@ -89,7 +91,8 @@ def _advised(
     chosen = [Recommended(a.name, a.decode(v), s) for a, v, s in zip(axes, values, shares, strict=True)]
     # As it is told, that is: rounded, or the nearest of what was tried.
     told = np.hstack([axis.encode([one.value]) for axis, one in zip(axes, chosen, strict=True)])
-    return Advice(sorted(chosen, key=lambda one: -one.importance), float(model.expected(told)[0]), same, left_out)
+    chosen.sort(key=lambda one: -one.importance)
+    return Advice(chosen, float(model.expected(told)[0]), model.explained(), same, left_out)
 
 
 # Parameters as coordinates
@@ -217,7 +220,7 @@ class _Model:
         self.middle, self.unit = float(bounded.mean()), float(bounded.std()) or 1.0
         wide = (1e-4, 1e4)
         scales = np.ones(places.shape[1])
-        kernel = ConstantKernel(1.0, wide) * Matern(scales, wide, nu=2.5) + WhiteKernel(0.1, wide)
+        kernel = ConstantKernel(1.0, wide) * Matern(scales, wide, nu=2.5) + WhiteKernel(1.0, wide)
         self.process = GaussianProcessRegressor(kernel, optimizer=_fit)
         self.process.fit(places, (bounded - self.middle) / self.unit)
         self.noise = float(np.exp(self.process.kernel_.theta[-1]))
@@ -233,26 +236,34 @@ class _Model:
         found: Floats = mean + np.sqrt(np.maximum(deviation**2 - self.noise, 0))
         return found
 
+    def explained(self) -> float:
+        """How much less it is wrong about each run, when it has only seen the others, than their mean is; 0 to 1."""
+        from scipy.linalg import cho_solve  # noqa: PLC0415 - comes with scikit-learn
+
+        count = len(self.process.y_train_)
+        inverse = cho_solve((self.process.L_, True), np.eye(count))
+        wrong = self.process.alpha_ / np.diag(inverse)
+        different = float(((self.process.y_train_ * count / (count - 1)) ** 2).sum())
+        return round(max(0.0, 1 - float((wrong**2).sum()) / different), 2) if different else 0.0
+
     def expected(self, places: Floats) -> Floats:
         """What is expected of the metric."""
         return self.sign * (self.mean(places) * self.unit + self.middle)
 
 
 def _fit(loss: Callable[..., Any], theta: Floats, bounds: Floats) -> tuple[Floats, float]:
-    """The likeliest logarithms of the kernel's parameters, if these are guessed to be near 1, and the noise near 0.1.
+    """The likeliest logarithms of the kernel's parameters, if all of these are guessed to be near 1: as much noise as
+    effect.
 
     Likelihood alone would find effects in the noise of few runs.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 - comes with scikit-learn
 
-    guess = np.zeros_like(theta)
-    guess[-1] = math.log(0.1)
-
     def posterior(at: Floats) -> tuple[float, Floats]:
         value, gradient = loss(at, eval_gradient=True)
-        return value + 0.5 * float(((at - guess) ** 2).sum()), gradient + (at - guess)
+        return value + 0.5 * float((at**2).sum()), gradient + at
 
-    starts = (guess, guess + np.concatenate([[0.0], np.full(len(theta) - 2, 1.5), [1.5]]))
+    starts = (np.zeros_like(theta), np.concatenate([[0.0], np.full(len(theta) - 1, 1.5)]))
     found = [
         minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50})
         for start in starts

@@ -39,32 +39,35 @@ class _Locked(NamedTuple):
     id: int
     arrival: int
     end_time: Any
+    updated_at: Any
     stop_requested: bool
 
 
 def report_progress(uow: UnitOfWork, report: Report, late: datetime.timedelta) -> Reported:
     """Store a report of a task that the viewer sees, in whatever state, up to `late` after its end.
 
-    The same report again stores nothing and is no error. It proves that the task runs: so it is not `lost`. Statements:
-    at most 7, for any number of series. Raises NOT_FOUND, CONFLICT for a task that ended long ago, SEQUENCE_GAP and
-    SEQUENCE_CONFLICT.
+    The same report again stores nothing and is no error. Either proves that the task runs: so it is not `lost`.
+    Statements: at most 7, for any number of series. Raises NOT_FOUND, CONFLICT for a task that ended long ago,
+    SEQUENCE_GAP and SEQUENCE_CONFLICT.
     """
     given = report.given
     task = _lock(uow, report)
-    if task.end_time is not None and _instant(task.end_time) + late <= uow.now:
+    # Not from `end_time`: what was silent for long is found to have ended long ago, and may still have much to report.
+    if task.end_time is not None and _instant(task.updated_at) + late <= uow.now:
         message = (
-            f"Training task {shown_name(given.task)} ended at {_instant(task.end_time).isoformat()}: its reports are "
-            f"taken for {late.total_seconds() / 86_400:g} days after that (GRADBOOK_LATE_REPORT_DAYS)."
+            f"Training task {shown_name(given.task)} has ended, and was last changed at "
+            f"{_instant(task.updated_at).isoformat()}: its reports are taken for "
+            f"{late.total_seconds() / 86_400:g} days after that (GRADBOOK_LATE_REPORT_DAYS)."
         )
         raise GradbookError(Code.CONFLICT, message, ("id",))
     turn = take_turn(uow, task.id, given.source, given.sequence, report.content_hash)
-    if not turn.is_new:
-        return Reported(0, turn.next_sequence, bool(task.stop_requested))
-    _store(uow, task, report.series)
-    touched = {"task_id": task.id, "step": given.step, "epoch": given.epoch, "now": uow.now}
-    uow.fetch(*_TOUCH.on(uow.dialect, **touched))
+    said: dict[str, Any] = {"arrived": 0, "step": None, "epoch": None}
+    if turn.is_new:
+        _store(uow, task, report.series)
+        said = {"arrived": 1, "step": given.step, "epoch": given.epoch}
+    uow.fetch(*_TOUCH.on(uow.dialect, task_id=task.id, now=uow.now, **said))
     publish_task(uow, task.id)
-    return Reported(report.points, turn.next_sequence, bool(task.stop_requested))
+    return Reported(report.points if turn.is_new else 0, turn.next_sequence, bool(task.stop_requested))
 
 
 def _lock(uow: UnitOfWork, report: Report) -> _Locked:
@@ -140,7 +143,7 @@ def _lock_task(kind: str, is_number: bool) -> Statement:
         if is_number
         else _task.c.task_uuid == bindparam("name", type_=Text)
     )
-    columns = (_task.c.id, _task.c.next_arrival, _task.c.end_time, _task.c.stop_requested)
+    columns = (_task.c.id, _task.c.next_arrival, _task.c.end_time, _task.c.updated_at, _task.c.stop_requested)
     # Not FOR UPDATE: what refers to a task may be inserted meanwhile.
     return Statement(select(*columns).where(named, scope.train_task(_task, kind)).with_for_update(key_share=True))
 
@@ -149,7 +152,7 @@ _TOUCH = Statement(
     update(TrainTask)
     .where(_task.c.id == bindparam("task_id", type_=Snowflake))
     .values(
-        next_arrival=_task.c.next_arrival + 1,
+        next_arrival=_task.c.next_arrival + bindparam("arrived", type_=Snowflake),
         step=func.coalesce(bindparam("step", type_=Snowflake), _task.c.step),
         epoch=func.coalesce(bindparam("epoch", type_=Float), _task.c.epoch),
         heartbeat_at=bindparam("now", type_=Instant),

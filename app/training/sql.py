@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, case, cast, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, case, cast, func, literal_column, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -60,7 +60,8 @@ def duration(task: FromClause) -> ColumnElement[float]:
 
 def cost(task: FromClause) -> ColumnElement[float]:
     """The hours that a task ran times its hourly cost; of a running one, so far."""
-    return duration(task) / literal_column("3600.0", Float()) * task.c.hourly_cost
+    # Of a product the type is SQLAlchemy's, on which no condition is offered.
+    return type_coerce(duration(task) / literal_column("3600.0", Float()) * task.c.hourly_cost, Float())
 
 
 def progress(task: FromClause) -> ColumnElement[float]:

@@ -11,7 +11,7 @@ from typing import Any
 from app.annotation.checks import checked_json, invalid, raise_errors, shown, text_problem
 from app.annotation.search_text import search_text
 from app.db.types import json_text
-from app.errors import GradbookError
+from app.errors import Code, GradbookError
 from app.training.fingerprint import INPUTS, config, fingerprint
 from app.training.secrets import Path, redact
 
@@ -29,6 +29,9 @@ MAX_LOG_TAIL = 100_000
 MAX_ERROR = 20_000
 MAX_SUMMARY = 100_000  # characters of JSON
 MAX_ATTEMPTS = 100
+MAX_CHARACTERS = 500_000
+"""Of all that is given at once: looking for secrets takes about a second for each million, in a transaction."""
+
 _MOST = 2**31 - 1  # a GraphQL Int
 
 _PATHS = ("modelPath", "trainDataDir", "metadataPath", "outputPath", "logPath")
@@ -63,11 +66,26 @@ def task_values(given: Mapping[str, Any], *path: str | int) -> TaskValues:
 
 
 def redacted_value(value: Any, path: Path = ()) -> tuple[Any, list[str]]:
-    """`secrets.redact`, its errors where the value stands."""
+    """`secrets.redact` of what is not too long for it, its errors where the value stands."""
+    if _is_too_long(value):
+        message = f"This is too long: at most {MAX_CHARACTERS:,} characters are taken at once."
+        raise GradbookError(Code.LIMIT_EXCEEDED, message, path)
     try:
         return redact(value)
     except GradbookError as error:
         raise error.below(*path) from None
+
+
+def _is_too_long(value: Any) -> bool:
+    characters, left = 0, [value]
+    while left and characters <= MAX_CHARACTERS:
+        one = left.pop()
+        characters += len(one) if isinstance(one, str) else 1
+        if isinstance(one, Mapping):
+            left += (*one, *one.values())
+        elif isinstance(one, list | tuple):
+            left += one
+    return characters > MAX_CHARACTERS
 
 
 def whole(values: Mapping[str, Any]) -> dict[str, Any]:

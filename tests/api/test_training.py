@@ -81,6 +81,9 @@ async def test_duration_and_cost_are_exact_and_grow_while_a_task_runs(book: Book
     assert found["duration"] == 5400.899903
     assert found["cost"] == 5400.899903 / 3600 * 0.7
     assert found["progress"] == 0.625
+    for cost in (found["cost"], 2.0):
+        where = {"and": [{"id": {"eq": number}}, {"cost": {"eq": cost}}]}
+        assert (await book.data("ann", SEEN, {"id": number, "where": where}))["trainTasks"]["totalCount"] == (cost < 2)
     assert (await book.data("ann", COSTS, {"id": await create(book)}))["trainTask"] == {
         **dict.fromkeys(("duration", "cost", "progress")),
         "config": found["config"] | {"hourlyCost": None},
@@ -118,6 +121,20 @@ async def test_no_secret_reaches_the_database(book: Book) -> None:
     assert "s3cr3t" not in everything
     assert SECRET not in everything
     assert "[redacted]" in everything
+
+
+async def test_what_is_too_long_to_look_for_secrets_is_refused(book: Book) -> None:
+    number = await create(book)
+    await book.mutate("ann", "StartTrainTask", {"id": number})
+    long = "token: " * 100_000
+    for said in ({"error": long}, {"error": "", "logTail": long}):
+        assert await errors(book, "ann", "FailTrainTask", {"id": number, **said}) == [("LIMIT_EXCEEDED", [])]
+    extras: list[dict[str, Any]] = [{"x": long}, {str(key): {"y": [0]} for key in range(200_000)}]
+    for extra in extras:
+        given = {"id": number, "overrides": {"extraParams": extra}}
+        assert await errors(book, "ann", "CloneTrainTask", given) == [("LIMIT_EXCEEDED", ["overrides"])]
+    started = {"id": number, "source": long}
+    assert await errors(book, "ann", "StartTrainTask", started) == [("INVALID_INPUT", ["source"])]
 
 
 async def test_an_imported_config(book: Book) -> None:

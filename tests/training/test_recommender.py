@@ -49,7 +49,18 @@ def test_a_planted_optimum_is_found(seed: int) -> None:
     assert [one.name for one in advice.parameters][:2] == ["learningRate", "loraRank"]
     assert shares["learningRate"] > shares["loraRank"] > 2 * max(shares["batchSize"], shares["extraParams.optimizer"])
     assert sum(shares.values()) == pytest.approx(1, abs=0.001)
+    assert advice.explained is not None
+    assert advice.explained > 0.7
     assert (advice.same, advice.left_out) == ({"epochs": 3}, [])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_where_there_is_but_noise_it_says_so(seed: int) -> None:
+    chance = random.Random(seed)
+    advice = advise([Run(run.parameters, chance.gauss(0.3, 0.05)) for run in history(seed)], Goal.MINIMIZE)
+    assert advice.explained is not None
+    assert advice.explained < 0.4
+    assert advice.expected == pytest.approx(0.3, abs=0.07)
 
 
 def test_the_greatest_is_found_as_the_least_is() -> None:
@@ -75,8 +86,10 @@ def test_a_choice_that_matters_is_made() -> None:
 def test_a_run_that_diverged_does_not_hide_the_others() -> None:
     runs = [Run(run.parameters, 1e30 if run.parameters["learningRate"] > 8e-3 else run.metric) for run in history(3)]
     assert any(run.metric == 1e30 for run in runs)
-    found = values(advise(runs, Goal.MINIMIZE))
+    advice = advise(runs, Goal.MINIMIZE)
+    found = values(advice)
     assert loss(found["learningRate"], found["loraRank"]) < 0.33
+    assert advice.expected == pytest.approx(0.3, abs=0.05)  # in the unit of the others, not of 1e30
 
 
 @pytest.mark.parametrize("goal", Goal)
@@ -117,6 +130,6 @@ def test_what_tells_too_little_is_left_out() -> None:
 
 def test_where_nothing_varies_nothing_is_recommended() -> None:
     advice = advise([Run({"learningRate": 1e-4, "loraRank": 8}, n / 10) for n in range(12)], Goal.MINIMIZE)
-    assert advice == Advice([], None, {"learningRate": 1e-4, "loraRank": 8}, [])
+    assert advice == Advice([], None, None, {"learningRate": 1e-4, "loraRank": 8}, [])
     flat = advise([Run({"loraRank": 4 + n % 2}, 0.5) for n in range(12)], Goal.MINIMIZE)
-    assert (flat.expected, flat.parameters[0].importance) == (0.5, 0.0)
+    assert (flat.expected, flat.explained, flat.parameters[0].importance) == (0.5, 0.0, 0.0)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from app.accounts.access import OPERATOR
 from app.accounts.tables import Role
@@ -19,7 +20,7 @@ from app.accounts.viewer import Viewer
 from app.accounts.workspaces import create_workspace
 from app.db import Database, UnitOfWork
 from app.errors import GradbookError
-from app.training.tables import TaskStatus
+from app.training.tables import TaskStatus, TrainTask
 from tests.training.tasks import NOW, Run, Series, insert_task, series
 
 
@@ -75,7 +76,9 @@ async def test_the_same_report_again_stores_nothing(run: Run) -> None:
     before = await run.points(), await run.row()
     assert await run.report(0, first) == (0, 2, False)
     assert await run.report(1, series("loss", [2], [0.25]), step=2) == (0, 2, False)
-    assert (await run.points(), await run.row()) == before
+    after = await run.row()
+    assert await run.points() == before[0]
+    assert (after.step, after.next_arrival, after.updated_at) == (2, 2, before[1].updated_at)
 
 
 @pytest.mark.parametrize(
@@ -150,11 +153,14 @@ async def test_what_is_wrong_stores_nothing(
     assert await run.database.read("SELECT 1 FROM metric_source") == []
 
 
-async def test_a_report_without_series_is_a_heartbeat(database: Database) -> None:
+async def test_a_report_without_series_is_a_heartbeat_and_so_is_one_that_is_repeated(database: Database) -> None:
     run = await Run.make(database, lost=True, stop_requested=True, step=4)
-    assert await run.report(0) == (0, 1, True)
-    row = await run.row()
-    assert (row.lost, row.step, row.heartbeat_at is not None) == (False, 4, True)
+    silent = update(TrainTask).values(lost=True, heartbeat_at=None)
+    for accepted in ((0, 1, True), (0, 1, True)):
+        await database.transact(lambda uow: uow.connection.execute(silent).rowcount)
+        assert await run.report(0) == accepted
+        row = await run.row()
+        assert (row.lost, row.step, row.heartbeat_at is not None) == (False, 4, True)
     await run.report(1, series("empty", [], []))
     assert await run.points() == {}
 
@@ -163,13 +169,14 @@ async def test_a_report_without_series_is_a_heartbeat(database: Database) -> Non
 async def test_points_are_taken_for_seven_days_after_the_end(database: Database, status: TaskStatus) -> None:
     days = datetime.timedelta(days=7)
     ended = datetime.datetime.now(datetime.UTC) - days + datetime.timedelta(minutes=1)
-    run = await Run.make(database, status=status, end_time=ended)
+    run = await Run.make(database, status=status, end_time=ended, updated_at=ended)
     assert (await run.report(0, series("loss", [1], [0.5]))).accepted == 1
     assert (await run.row()).status == status
 
     def another(uow: UnitOfWork) -> int:
         too_long_ago = ended - datetime.timedelta(minutes=2)
-        return insert_task(uow, run.viewer.id, run.workspace, status=status, end_time=too_long_ago)
+        times = {"end_time": too_long_ago, "updated_at": too_long_ago}
+        return insert_task(uow, run.viewer.id, run.workspace, status=status, **times)
 
     late = await database.transact(another)
     error = await refused(run.report(0, series("loss", [1], [0.5]), task=late))

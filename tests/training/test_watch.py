@@ -12,13 +12,15 @@ from sqlalchemy import select, update
 
 from app.db import Database, UnitOfWork
 from app.training import watch
+from app.training.report_content import ReportInput, check_report
+from app.training.reports import report_progress
 from app.training.tables import TaskStatus, TrainTask
 from app.training.tasks import delete_train_task
 from app.training.topics import TASKS, task_topic
 from app.training.watch import Patience, sweep, sweep_all, watching
 from tests.annotation.book import Book
 from tests.training.runs import RUNNING, move, row, task, task_in
-from tests.training.tasks import Run, insert_task, series
+from tests.training.tasks import LATE, Run, insert_task, series
 
 PATIENCE = Patience(lost=datetime.timedelta(minutes=2), failed=datetime.timedelta(hours=24))
 SECOND = datetime.timedelta(seconds=1)
@@ -73,6 +75,16 @@ async def test_what_is_silent_for_very_long_fails_and_is_tried_again(book: Book,
     again = await book.rows("SELECT id, attempt, status FROM train_task WHERE retry_of_id = :id", id=number)
     assert [tuple(one[1:]) for one in again] == [(2, "PENDING")] * (most > 1)
     assert await sweep_all(book.database, PATIENCE) == 0
+
+
+async def test_what_ended_long_ago_and_failed_just_now_still_reports(book: Book) -> None:
+    """As when no server ran for weeks: what scripts kept meanwhile is taken."""
+    number = await task_in(book, RUNNING)
+    await silence(book.database, [number], 30 * PATIENCE.failed)
+    await sweep_all(book.database, PATIENCE)
+    assert await row(book, number, "status") == "FAILED"
+    report = check_report(ReportInput(number, 0, series=[series("loss", [1], [0.5])]), 0)
+    assert (await book.act("ada", report_progress, report, LATE)).accepted == 1
 
 
 async def test_what_was_deleted_fails_and_is_not_tried_again(book: Book) -> None:
