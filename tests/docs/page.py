@@ -30,7 +30,7 @@ from tests.api.conftest import Book
 
 PAGES = Path(__file__).parents[2] / "docs" / "operations"
 WIDTH = 110
-MESSAGE_SECONDS = 20
+MESSAGE_SECONDS = 60
 
 _BLOCK = re.compile(r"^```(graphql|json)(?: (\w+))?(?: ([\w.-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ID = re.compile(r"\b(rec|rsp|sug|dst|qst|fld|usr|wsp|key|tsk|mtr|snp)_\d{6,}\b")
