@@ -27,7 +27,8 @@ from app.annotation import http as annotation_http
 from app.answers import refused
 from app.errors import GradbookError
 from app.graphql.http import GraphQLEndpoint
-from app.graphql.operations import Limits, Operations
+from app.graphql.limits import limits_of
+from app.graphql.operations import Operations
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.graphql.sse import EventStreams
 from app.live.access import Grant
@@ -67,8 +68,9 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
         web.warn_when_not_built()
         async with open_services(settings) as services:
             built = build_schema(services.cursor_secret)
-            limits = Limits(settings.max_tokens, settings.max_depth)
-            operations = Operations(built, services.database, services, limits)
+            limits = limits_of(settings)
+            anonymous = limits.for_anonymous(settings.anonymous_percent)
+            operations = Operations(built, services.database, services, limits, anonymous)
             origin_allowed, watch = _origin_allowed(settings), _watch(services)
             endpoint = GraphQLEndpoint(operations, _identify_request, max_body_bytes=settings.max_body_bytes)
             streams = EventStreams(endpoint, operations, origin_allowed=origin_allowed, watch=watch)

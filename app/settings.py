@@ -164,8 +164,33 @@ class Settings(BaseSettings):
         3600, gt=0, le=86_400, description="How long the upload of a file may take over HTTP; then it is broken off."
     )
     max_batch: int = Field(1000, ge=1, le=10_000, description="Items that one bulk mutation takes.")
+    max_source_length: int = Field(100_000, ge=1000, le=10_000_000, description="Characters in one GraphQL document.")
+    max_tokens: int = Field(5000, ge=100, le=1_000_000, description="Words and signs in one GraphQL document.")
+    max_comments: int = Field(1000, ge=10, le=100_000, description="Comments in one GraphQL document.")
     max_depth: int = Field(25, ge=4, le=50, description="Levels of fields in one operation.")
-    max_tokens: int = Field(10_000, ge=100, description="Words and signs in one GraphQL document.")
+    max_fields: int = Field(
+        1000, ge=100, le=100_000, description="Fields in one GraphQL document, with fragments in their places."
+    )
+    max_aliases: int = Field(200, ge=10, le=100_000, description="Aliases in one GraphQL document, counted likewise.")
+    max_directives: int = Field(
+        200, ge=10, le=100_000, description="Directives in one GraphQL document, counted likewise."
+    )
+    max_root_fields: int = Field(50, ge=10, le=1000, description="Fields at the root of one operation.")
+    max_overlap: int = Field(
+        50_000,
+        ge=1000,
+        le=10_000_000,
+        description="Comparisons of fields that answer under one name: the square of their number, wherever they do.",
+    )
+    max_lists: int = Field(
+        50, ge=10, le=1000, description="Lists in one operation; each takes some 15 ms when it is read first."
+    )
+    max_cost: int = Field(
+        1_000_000, ge=10_000, description="What one operation may cost: values in its answer, if all lists are full."
+    )
+    anonymous_percent: int = Field(
+        10, ge=1, le=100, description="Callers who are not signed in may have so much of MAX_SOURCE_LENGTH to MAX_COST."
+    )
 
     graceful_shutdown_seconds: int = Field(
         10, ge=0, le=3600, description="At a shutdown, how long running requests may go on; sockets are closed at once."

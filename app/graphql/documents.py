@@ -10,15 +10,11 @@ from graphql import (
     SKIP,
     DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
-    GraphQLSchema,
-    InlineFragmentNode,
+    GraphQLSyntaxError,
+    NoFragmentCyclesRule,
     OperationDefinitionNode,
     OperationType,
-    SelectionNode,
-    SelectionSetNode,
     VariableNode,
     Visitor,
     VisitorAction,
@@ -28,6 +24,9 @@ from graphql import (
 )
 
 from app.errors import Code, GradbookError
+from app.graphql.cost import Price, price
+from app.graphql.limits import Limits, check_size, limit_error
+from app.graphql.schema import Built
 
 MAX_DOCUMENTS = 1_000
 """Documents that are kept. Clients send few different texts; one with its templates and plans takes some 100 kB."""
@@ -35,7 +34,8 @@ MAX_DOCUMENTS = 1_000
 MAX_KEPT_LENGTH = 20_000
 """Characters of the longest text that is kept: a longer one is worked off anew each time, so that memory is bounded."""
 
-INTROSPECTION = frozenset({"__schema", "__type"})
+MAX_ERRORS = 10
+"""Errors of one document that are looked for: each may look for similar names, and print its value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,7 @@ class Operation:
     name: str | None
     type: OperationType
     node: OperationDefinitionNode
+    price: Price
     positions: frozenset[str] = frozenset()
     templates: dict[Any, Any] = field(default_factory=dict)
     cohorts: dict[Any, Any] = field(default_factory=dict)
@@ -80,14 +81,14 @@ class Document:
 
 
 class Documents:
-    """The most recently used documents of one schema."""
+    """The most recently used documents of one schema, within limits."""
 
-    def __init__(self, schema: GraphQLSchema, *, max_tokens: int, max_depth: int, size: int = MAX_DOCUMENTS) -> None:
-        self._schema = schema
-        self._max_tokens = max_tokens
-        self._max_depth = max_depth
+    def __init__(self, built: Built, limits: Limits, size: int = MAX_DOCUMENTS) -> None:
+        self._schema = built.graphql
+        self._entities = built.engine.entities
         self._size = size
         self._documents: OrderedDict[str, Document] = OrderedDict()
+        self.limits = limits
 
     def get(self, source: str) -> Document:
         """The document for a text."""
@@ -104,56 +105,42 @@ class Documents:
 
     def _read(self, source: str) -> Document:
         try:
-            node = parse(source, no_location=False, max_tokens=self._max_tokens)
+            node = _parsed(source, self.limits)
+            size = check_size(node, self.limits)
+        except GradbookError as error:
+            return Document(None, (limit_error(error),))
         except GraphQLError as error:
             return Document(None, (error,))
-        errors = validate(self._schema, node)
+        # What goes round in a circle has no size, and the other rules are not to be asked about it.
+        rules = [NoFragmentCyclesRule] if size.is_cyclic else None
+        errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS)
         if errors:
             return Document(node, tuple(errors))
-        if (depth := _depth(node)) > self._max_depth:
-            message = f"The document is {depth} levels of fields deep; at most {self._max_depth} are allowed."
-            return Document(node, (GraphQLError(message, extensions={"code": Code.LIMIT_EXCEEDED.name}),))
         operations = tuple(
-            Operation(item.name.value if item.name else None, item.operation, item, _positions(item, node))
+            Operation(
+                item.name.value if item.name else None,
+                item.operation,
+                item,
+                price(self._schema, self._entities, node, item),
+                _positions(item, node),
+            )
             for item in node.definitions
             if isinstance(item, OperationDefinitionNode)
         )
-        return Document(node, (), operations, _introspects(node))
+        return Document(node, (), operations, size.introspects)
 
 
-def _depth(document: DocumentNode) -> int:
-    """The levels of fields of the deepest operation. Every fragment is measured once; validation refused cycles."""
-    fragments = {item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)}
-    measured: dict[str, int] = {}
-
-    def of(selections: SelectionSetNode | None) -> int:
-        return max((of_one(item) for item in selections.selections), default=0) if selections else 0
-
-    def of_one(selection: SelectionNode) -> int:
-        if isinstance(selection, FieldNode):
-            return 1 + of(selection.selection_set)
-        if isinstance(selection, InlineFragmentNode):
-            return of(selection.selection_set)
-        assert isinstance(selection, FragmentSpreadNode)
-        name = selection.name.value
-        if name not in measured:
-            measured[name] = of(fragments[name].selection_set)
-        return measured[name]
-
-    operations = [item for item in document.definitions if isinstance(item, OperationDefinitionNode)]
-    return max((of(item.selection_set) for item in operations), default=0)
-
-
-def _introspects(node: DocumentNode) -> bool:
-    found: list[str] = []
-
-    class Fields(Visitor):
-        def enter_field(self, node: FieldNode, *_: Any) -> None:
-            if node.name.value in INTROSPECTION:
-                found.append(node.name.value)
-
-    visit(node, Fields())
-    return bool(found)
+def _parsed(source: str, limits: Limits) -> DocumentNode:
+    """The syntax tree. Raises LIMIT_EXCEEDED, and GraphQLError for a syntax error: nesting beyond reason is one."""
+    limits.check("source_length", len(source), "The document has {} characters")
+    try:
+        return parse(source, max_lexical_tokens=limits.tokens, max_comments=limits.comments)
+    except GraphQLSyntaxError as error:
+        for name, words in (("tokens", "words and signs"), ("comments", "comments")):
+            limit: int = getattr(limits, name)
+            if error.message.endswith(f"more than {limit} {name}. Parsing aborted."):
+                raise limits.exceeded(name, f"more than {limit:,}", f"The document has {{}} {words}") from None
+        raise
 
 
 def _positions(operation: OperationDefinitionNode, document: DocumentNode) -> frozenset[str]:

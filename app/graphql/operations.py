@@ -27,6 +27,7 @@ from app.errors import Code, GradbookError
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
+from app.graphql.limits import ANONYMOUS, DEFAULTS, Limits
 from app.graphql.persisted import PersistedQueries
 from app.graphql.schema import Built
 from app.graphql.sharing import Feed, Message, Send, Shared, follow
@@ -36,13 +37,8 @@ _log = logging.getLogger(__name__)
 Result = dict[str, Any]
 """A GraphQL response: `data` and `errors`, ready for `orjson.dumps`."""
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one document may hold: words and signs, and levels of fields."""
-
-    tokens: int = 10_000
-    depth: int = 25
+MAX_ANONYMOUS_DOCUMENTS = 100
+"""Documents that are kept for callers who are not signed in; there is little that they can ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +97,28 @@ class RequestError(Exception):
 class Operations:
     """Prepares and runs the operations of one schema."""
 
-    def __init__(self, built: Built, database: Database, services: Any, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        built: Built,
+        database: Database,
+        services: Any,
+        limits: Limits = DEFAULTS,
+        anonymous: Limits = ANONYMOUS,
+    ) -> None:
         self._schema = built.graphql
         self._engine = built.engine
         self._database = database
         self._services = services
         self._persisted = PersistedQueries()
-        self._documents = Documents(built.graphql, max_tokens=limits.tokens, max_depth=limits.depth)
+        self._documents = Documents(built, limits)
+        # Apart, so that whoever has no key cannot drive out the documents of those who have.
+        self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
-        """Parse, validate and choose the operation. Raises RequestError."""
+        """Parse, validate and choose the operation, within the viewer's limits. Raises RequestError."""
+        documents = self._anonymous if viewer is None else self._documents
         try:
-            document = self._documents.get(self._persisted.text(request))
+            document = documents.get(self._persisted.text(request))
             if document.errors:
                 raise RequestError({"errors": [_document_error(error) for error in document.errors]})
             self._persisted.keep(request)
@@ -121,6 +127,7 @@ class Operations:
                 raise GradbookError(
                     Code.UNAUTHENTICATED, "Sign in to read the schema: send 'Authorization: Bearer KEY'."
                 )
+            operation.price.check(request.variables or {}, documents.limits)
         except GradbookError as error:
             raise RequestError({"errors": [formatted(GraphQLError(error.message, original_error=error))]}) from error
         return Prepared(request, document, operation)

@@ -12,8 +12,14 @@ from app.accounts import viewer as accounts
 from app.accounts.tables import Role
 from app.db.database import Database
 from app.graphql.engine import Viewer
+from app.graphql.limits import Limits
 from app.graphql.operations import Operations, Request
 from app.graphql.schema import Built
+
+WIDE = Limits(
+    tokens=10_000, fields=100_000, aliases=10_000, root_fields=1_000, overlap=10_000_000, lists=1_000, cost=10**15
+)
+"""The engine is asked for more than callers are allowed. Depth is as it is for them."""
 
 SECRET = "a secret of the tests"
 
@@ -28,7 +34,8 @@ class Asker:
     statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.operations = Operations(self.built, _Counting(self.database, self.statements), None)  # type: ignore[arg-type]
+        counting: Any = _Counting(self.database, self.statements)
+        self.operations = Operations(self.built, counting, None, WIDE, WIDE)
 
     async def bytes(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> bytes:
         """The response's bytes."""
