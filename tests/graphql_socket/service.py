@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import uvicorn
@@ -265,7 +266,7 @@ def streams(deeds: Deeds, limits: StreamLimits | None = None, database: Database
 
 
 def _operations(deeds: Deeds, database: Database | None) -> Operations:
-    built = Built(cast(Any, None), schema(deeds), cast(Any, None))
+    built = Built(cast(Any, None), schema(deeds), cast(Any, SimpleNamespace(entities={})))
     return Operations(built, cast(Database, database), None)
 
 
