@@ -155,9 +155,10 @@ async def test_a_new_threshold(book: Book, statements: Count) -> None:
         await book.add([record(number) for number in range(stored, size)])
         stored = size
         change = UpdateDatasetInput(book.dataset, min_submitted=threshold)
-        counts.append(len(await statements(book.act("owner", update_dataset, change))))
+        # SQLite tells a statement once more when it has a trigger, as the audit log has.
+        counts.append(len(set(await statements(book.act("owner", update_dataset, change)))))
     assert len(set(counts)) == 1, counts
-    assert counts[0] <= 6
+    assert counts[0] <= 7
     assert await book.rows("SELECT required, count(*) FROM record GROUP BY required") == [(4, 1000)]
 
 
@@ -170,7 +171,7 @@ async def test_deleting_a_dataset(book: Book, statements: Count) -> None:
         await other.add([full(number, book) for number in range(size)])
         # SQLite tells a statement once more for each row that a foreign key takes along.
         counts.append(len(set(await statements(book.act("owner", delete_dataset, other.dataset)))))
-    assert counts[0] == counts[1] <= 12
+    assert counts[0] == counts[1] <= 13
 
 
 async def test_removing_a_users_responses(book: Book, statements: Count) -> None:
