@@ -77,7 +77,7 @@ async def test_the_index_survives_that_a_table_is_rebuilt(database_url: str, bui
         book = await Book.make(database)
         await book.add(said("one word", "two words"))
         before = await triggers(book)
-    assert len(before) == 3
+    assert [table for _, table, _ in before].count("record_search") == 3
 
     def rebuild(_: Any, connection: Connection) -> None:
         with Operations.context(MigrationContext.configure(connection)):

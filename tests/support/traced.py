@@ -10,6 +10,7 @@ def asked(traced: Iterable[str]) -> list[str]:
     """
     kept: list[str] = []
     for sql in traced:
-        if not sql.startswith("--") and not ("INTO record_search" in sql and kept and kept[-1] == sql):
+        has_trigger = "INTO record_search" in sql or "INTO audit_event" in sql
+        if not sql.startswith("--") and not (has_trigger and kept and kept[-1] == sql):
             kept.append(sql)
     return kept
