@@ -33,7 +33,7 @@ class Server {
       const timer = setTimeout(said, START_MS)
       const hear = (text) => {
         this.log += text
-        const found = /Gradbook is at (http:\S+)/.exec(this.log)
+        const found = /Gradbook is at (http:\S+?\/graphql)\b/.exec(this.log)
         if (!found) return
         clearTimeout(timer)
         this.url = found[1]
