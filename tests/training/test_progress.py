@@ -219,7 +219,9 @@ async def test_a_change_without_points_is_news_and_nothing_else_is(run: Run) -> 
     await run.report(0, step=7)
     assert (await reader.read()).is_news
     await run.report(0, step=7)
-    assert not (await reader.read()).is_news, "the same report again changes nothing"
+    again = await reader.read()
+    assert (again.series, again.is_news) == ([], True), "the same report again is a sign of life, and no point"
+    assert not (await reader.read()).is_news
     await run.report(1, series("loss", [1], [0.5]))
     await compact_some(run)
     only_others = Reader(run, [])
