@@ -8,9 +8,9 @@ any moment, and every reader sees either the old chunks or the new ones.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -20,6 +20,7 @@ from app.annotation.sql import IDS, POSTGRESQL, SQLITE, statement
 from app.db.database import Database
 from app.db.statement import Statement
 from app.db.unit_of_work import UnitOfWork
+from app.training.background import in_background
 
 if TYPE_CHECKING:  # numpy comes with the first chunk
     from app.training.metrics.chunks import Chunk
@@ -44,16 +45,9 @@ class OutrunError(Exception):
     """Somebody else compacted the chunks, or removed them, while they were being rewritten."""
 
 
-@contextlib.asynccontextmanager
-async def compacting(database: Database, seconds: float) -> AsyncIterator[None]:
+def compacting(database: Database, seconds: float) -> AbstractAsyncContextManager[None]:
     """Compact every so many seconds while the block lasts."""
-    task = asyncio.create_task(_keep_compacting(database, seconds))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return in_background(_keep_compacting(database, seconds))
 
 
 async def _keep_compacting(database: Database, seconds: float) -> None:

@@ -7,10 +7,10 @@ report that comes at the same time stands in the row, which is left alone, or fi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.db.database import Database
 from app.db.statement import Statement
 from app.db.types import Instant
 from app.db.unit_of_work import UnitOfWork
+from app.training.background import in_background
 from app.training.lifecycle import insert_attempts
 from app.training.tables import TaskStatus, TrainTask
 from app.training.topics import publish_task
@@ -41,16 +42,9 @@ class Patience:
     failed: datetime.timedelta
 
 
-@contextlib.asynccontextmanager
-async def watching(database: Database, patience: Patience) -> AsyncIterator[None]:
+def watching(database: Database, patience: Patience) -> AbstractAsyncContextManager[None]:
     """Watch over running tasks while the block lasts."""
-    task = asyncio.create_task(_keep_watching(database, patience))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return in_background(_keep_watching(database, patience))
 
 
 async def _keep_watching(database: Database, patience: Patience) -> None:
