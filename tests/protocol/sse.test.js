@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { NetworkError, createClient } from 'graphql-sse'
-import { CHANGES, SUBMIT, makeDataset, startServer, submission } from './gradbook.js'
-
-const VIEWER = '{ viewer { username } }'
+import { VIEWER, all, followsAndResumes } from './clients.js'
+import { SUBMIT, makeDataset, startServer, submission } from './gradbook.js'
 
 let server
 before(async () => (server = await startServer()))
@@ -14,12 +13,6 @@ function connect(context, headers = { authorization: server.authorization }) {
   const client = createClient({ url: server.url, headers, retryAttempts: 0 })
   context.after(() => client.dispose())
   return client
-}
-
-async function all(client, query, variables) {
-  const results = []
-  for await (const result of client.iterate({ query, variables })) results.push(result)
-  return results
 }
 
 test('headers say who it is', async (context) => {
@@ -35,25 +28,8 @@ test('a mutation', async (context) => {
   assert.deepEqual(result.data.submitResponse, { record: { id: recordIds[0], status: 'COMPLETED' }, errors: [] })
 })
 
-test('a subscription tells what changes, and goes on where another one ended', async (context) => {
-  const { datasetId, recordIds } = await makeDataset(server, 'resumed', 3)
-  const first = connect(context).iterate({ query: CHANGES, variables: { dataset: datasetId } })
-  const start = (await first.next()).value.data.recordChanged
-  assert.deepEqual(start.records, [])
-  await server.run(SUBMIT, submission(recordIds[0]))
-  const seen = (await first.next()).value.data.recordChanged
-  assert.deepEqual(seen.records, [{ id: recordIds[0], status: 'COMPLETED', submittedCount: 1 }])
-  await first.return()
-
-  await server.run(SUBMIT, submission(recordIds[1])) // while nobody listens
-  const second = connect(context).iterate({ query: CHANGES, variables: { dataset: datasetId, after: seen.cursor } })
-  const missed = (await second.next()).value.data.recordChanged
-  assert.deepEqual(
-    missed.records.map((record) => record.id),
-    [recordIds[1]],
-  )
-  await second.return()
-})
+test('a subscription tells what changes, and goes on where another one ended', (context) =>
+  followsAndResumes(server, () => connect(context)))
 
 test('what is wrong with a document is a result with errors, and then the end', async (context) => {
   for (const [query, message] of [

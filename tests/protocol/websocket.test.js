@@ -4,9 +4,8 @@ import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, createClient } from 'graphql-ws'
 import WebSocket from 'ws'
+import { VIEWER, all, followsAndResumes } from './clients.js'
 import { CHANGES, SUBMIT, makeDataset, startServer, submission } from './gradbook.js'
-
-const VIEWER = '{ viewer { username } }'
 
 let server
 before(async () => (server = await startServer({ max_subscriptions: 5 })))
@@ -22,13 +21,6 @@ function connect(context, options = {}) {
   })
   context.after(() => client.dispose())
   return client
-}
-
-/** All results of an operation; what the client throws is thrown. */
-async function all(client, query, variables, operationName) {
-  const results = []
-  for await (const result of client.iterate({ query, variables, operationName })) results.push(result)
-  return results
 }
 
 test('connectionParams say who it is', async (context) => {
@@ -52,25 +44,8 @@ test('a mutation and a query, side by side on one socket', async (context) => {
   assert.deepEqual(viewer.data, { viewer: { username: 'owner' } })
 })
 
-test('a subscription tells what changes, and goes on where another one ended', async (context) => {
-  const { datasetId, recordIds } = await makeDataset(server, 'resumed', 3)
-  const first = connect(context).iterate({ query: CHANGES, variables: { dataset: datasetId } })
-  const start = (await first.next()).value.data.recordChanged
-  assert.deepEqual(start.records, [])
-  await server.run(SUBMIT, submission(recordIds[0]))
-  const seen = (await first.next()).value.data.recordChanged
-  assert.deepEqual(seen.records, [{ id: recordIds[0], status: 'COMPLETED', submittedCount: 1 }])
-  await first.return()
-
-  await server.run(SUBMIT, submission(recordIds[1])) // while nobody listens
-  const second = connect(context).iterate({ query: CHANGES, variables: { dataset: datasetId, after: seen.cursor } })
-  const missed = (await second.next()).value.data.recordChanged
-  assert.deepEqual(
-    missed.records.map((record) => record.id),
-    [recordIds[1]],
-  )
-  await second.return()
-})
+test('a subscription tells what changes, and goes on where another one ended', (context) =>
+  followsAndResumes(server, () => connect(context)))
 
 test('an operation that the client has left takes no place any more', async (context) => {
   const { datasetId } = await makeDataset(server, 'left', 0)
