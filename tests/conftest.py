@@ -1,12 +1,14 @@
 """`database_url` and `database` give every database test both databases: SQLite and a real PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from app.db.database import Database
 from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.support.postgres import PostgresServer
+from tests.support.traced import Count, asked
 
 BACKENDS = ["sqlite", "postgresql"]
 
@@ -61,3 +63,31 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """An open Database on `database_url`."""
     async with await Database.open(database_url) as database:
         yield database
+
+
+@pytest.fixture
+def statements(backend: str, database: Database, database_url: str, request: pytest.FixtureRequest) -> Count:
+    """What the database executes while something is awaited: BEGIN and COMMIT too, each row of an executemany."""
+    if backend == "sqlite":
+        raw = database.backend._writer.raw  # type: ignore[attr-defined]
+
+        async def on_sqlite(work: Awaitable[Any]) -> list[str]:
+            seen: list[str] = []
+            raw.set_trace_callback(seen.append)
+            try:
+                await work
+            finally:
+                raw.set_trace_callback(None)
+            return asked(seen)
+
+        return on_sqlite
+
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = database_url.rsplit("/", 1)[1]
+
+    async def on_postgresql(work: Awaitable[Any]) -> list[str]:
+        await server.forget_statement_calls()
+        await work
+        return [sql for sql, calls in (await server.statement_calls(name)).items() for _ in range(calls)]
+
+    return on_postgresql

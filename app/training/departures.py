@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, insert, literal, select
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, case, insert, literal, select
 
 from app.db.changes import change_number
 from app.db.types import Snowflake
@@ -14,8 +16,18 @@ _task = TrainTask.__table__
 
 def note_departure(uow: UnitOfWork, *conditions: ColumnElement[bool]) -> None:
     """Note that the task of which the conditions hold, if there is one, leaves its workspace; its row is locked."""
+    _note(uow, literal(uow.new_id(), Snowflake()), *conditions)
+
+
+def note_departures(uow: UnitOfWork, task_ids: Sequence[int]) -> None:
+    """Note that these tasks leave their workspaces; their rows are locked."""
+    numbers = dict(zip(task_ids, uow.new_ids(len(task_ids)), strict=True))
+    _note(uow, case(numbers, value=_task.c.id), _task.c.id.in_(task_ids))
+
+
+def _note(uow: UnitOfWork, number: ColumnElement[int], *conditions: ColumnElement[bool]) -> None:
     leaving = (
-        select(literal(uow.new_id(), Snowflake()), _task.c.id, _task.c.workspace_id, _task.c.user_id, change_number())
+        select(number, _task.c.id, _task.c.workspace_id, _task.c.user_id, change_number())
         .where(*conditions)
         .with_for_update(key_share=True)
         .params(viewer_id=uow.viewer.id)

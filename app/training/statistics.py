@@ -56,19 +56,16 @@ class TrainTaskDimension(enum.Enum):
     MONTH = "month"
 
 
-NUMERIC = frozenset(
-    {
-        *(
-            TrainTaskDimension.LORA_RANK,
-            TrainTaskDimension.LORA_ALPHA,
-            TrainTaskDimension.LEARNING_RATE,
-            TrainTaskDimension.BATCH_SIZE,
-            TrainTaskDimension.EPOCHS,
-        ),
-        *(TrainTaskDimension.ATTEMPT, TrainTaskDimension.HOURLY_COST),
-    }
-)
-_TIMES = frozenset({TrainTaskDimension.DAY, TrainTaskDimension.WEEK, TrainTaskDimension.MONTH})
+NUMERIC = {
+    TrainTaskDimension.LORA_RANK,
+    TrainTaskDimension.LORA_ALPHA,
+    TrainTaskDimension.LEARNING_RATE,
+    TrainTaskDimension.BATCH_SIZE,
+    TrainTaskDimension.EPOCHS,
+    TrainTaskDimension.ATTEMPT,
+    TrainTaskDimension.HOURLY_COST,
+}
+_TIMES = {TrainTaskDimension.DAY, TrainTaskDimension.WEEK, TrainTaskDimension.MONTH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +155,22 @@ async def load_statistics(
             f"More than {MAX_TASKS:,} tasks: narrow `where`, by `startTime` for example.",
             ("where",),
         )
-    tasks = [Task(*row) for row in rows]
+    # Whatever goes through all tasks takes a while at the limit: meanwhile others are served.
+    tasks = await asyncio.to_thread(lambda: [Task(*row) for row in rows])
     reached: dict[int, Reached] = {}
     if asked.threshold is not None:
-        starts = {
-            task.metric_id: instant(task.start_time)
-            for task in tasks
-            if task.metric_id is not None
-            and asked.goal.is_reached(asked.goal.best(task.minimum, task.maximum), asked.threshold)
-        }
+        starts = await asyncio.to_thread(_starts, tasks, asked.goal, asked.threshold)
         reached = await load_reached(context.database, starts, asked.goal, asked.threshold)
     return await asyncio.to_thread(group_tasks, tasks, reached, asked)
+
+
+def _starts(tasks: Sequence[Task], goal: Goal, threshold: float) -> dict[int, Any]:
+    """When each task began that reached the threshold, by the metric's id."""
+    return {
+        task.metric_id: instant(task.start_time)
+        for task in tasks
+        if task.metric_id is not None and goal.is_reached(goal.best(task.minimum, task.maximum), threshold)
+    }
 
 
 def group_tasks(tasks: Sequence[Task], reached: Mapping[int, Reached], asked: Asked) -> list[GroupStatistics]:

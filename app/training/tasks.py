@@ -18,7 +18,7 @@ from app.annotation.tables import Dataset, Snapshot
 from app.db.changes import change_number
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
-from app.training.departures import note_departure
+from app.training.departures import note_departure, note_departures
 from app.training.lifecycle import visible, visible_task
 from app.training.tables import Metric, MetricChunk, MetricSource, TaskStatus, TrainTask
 from app.training.task_names import TaskName, is_named, shown_name
@@ -155,18 +155,24 @@ def purge_train_task(uow: UnitOfWork, task: TaskName) -> int:
     if uow.viewer.role is Role.ANNOTATOR:
         message = "Only an ADMIN of the workspace or an OWNER may purge this task; you are ANNOTATOR: delete it."
         raise GradbookError(Code.FORBIDDEN, message, ("id",))
-    task_id = state.id
-    note_departure(uow, _task.c.id == task_id)
+    purge_train_tasks(uow, [state.id])
+    return state.id
+
+
+def purge_train_tasks(uow: UnitOfWork, task_ids: Sequence[int]) -> None:
+    """Remove these tasks, whose rows are locked, whoever asks: by as many statements however many they are."""
+    note_departures(uow, task_ids)
     for table in (MetricChunk, Metric, MetricSource):
-        uow.connection.execute(delete(table).where(table.__table__.c.task_id == task_id))
+        uow.connection.execute(delete(table).where(table.__table__.c.task_id.in_(task_ids)))
     for column in (_task.c.cloned_from_id, _task.c.retry_of_id):
-        write = update(TrainTask).where(column == task_id).values({column.name: None, "changed": change_number()})
+        write = update(TrainTask).where(column.in_(task_ids)).values({column.name: None, "changed": change_number()})
         for row in uow.connection.execute(write.returning(_task.c.id)):
             publish_task(uow, row.id)
-    uow.connection.execute(delete(TrainTask).where(_task.c.id == task_id))
-    audit(uow, _event(AuditAction.TASK_PURGED, task_id, state.model_name, state.workspace_id))
-    publish_task(uow, task_id)
-    return task_id
+    purged = delete(TrainTask).where(_task.c.id.in_(task_ids))
+    gone = uow.connection.execute(purged.returning(_task.c.id, _task.c.model_name, _task.c.workspace_id)).all()
+    audit(uow, *[_event(AuditAction.TASK_PURGED, *row) for row in gone])
+    for task_id in task_ids:
+        publish_task(uow, task_id)
 
 
 def _set_deleted(uow: UnitOfWork, task: TaskName, *, deleted: bool) -> int:

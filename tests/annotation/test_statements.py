@@ -1,7 +1,6 @@
 """Statements, counted at the database: those of a batch do not grow with its items."""
 
 import datetime
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,43 +20,11 @@ from app.annotation.record_items import RecordInput, SuggestionInput, UserAnswer
 from app.annotation.records import OnConflict
 from app.annotation.responses import Answers, delete_response, delete_responses_of_user, submit_responses
 from app.annotation.tables import Response, ResponseStatus
-from app.db import Database
 from tests.annotation.book import GOOD, QUESTIONS, Book, record
-from tests.support.postgres import PostgresServer
-from tests.support.traced import asked
+from tests.support.traced import Count
 
 SIZES = (1, 100, 1000)
 MINUTE = datetime.timedelta(minutes=1)
-
-Count = Callable[[Awaitable[Any]], Awaitable[list[str]]]
-
-
-@pytest.fixture
-def statements(backend: str, database: Database, database_url: str, request: pytest.FixtureRequest) -> Count:
-    """What the database executes while something is awaited: BEGIN and COMMIT too, each row of an executemany."""
-    if backend == "sqlite":
-        raw = database.backend._writer.raw  # type: ignore[attr-defined]
-
-        async def on_sqlite(work: Awaitable[Any]) -> list[str]:
-            seen: list[str] = []
-            raw.set_trace_callback(seen.append)
-            try:
-                await work
-            finally:
-                raw.set_trace_callback(None)
-            return asked(seen)
-
-        return on_sqlite
-
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = database_url.rsplit("/", 1)[1]
-
-    async def on_postgresql(work: Awaitable[Any]) -> list[str]:
-        await server.forget_statement_calls()
-        await work
-        return [sql for sql, calls in (await server.statement_calls(name)).items() for _ in range(calls)]
-
-    return on_postgresql
 
 
 def full(number: int, book: Book) -> RecordInput:
@@ -155,8 +122,7 @@ async def test_a_new_threshold(book: Book, statements: Count) -> None:
         await book.add([record(number) for number in range(stored, size)])
         stored = size
         change = UpdateDatasetInput(book.dataset, min_submitted=threshold)
-        # SQLite tells a statement once more when it has a trigger, as the audit log has.
-        counts.append(len(set(await statements(book.act("owner", update_dataset, change)))))
+        counts.append(len(await statements(book.act("owner", update_dataset, change))))
     assert len(set(counts)) == 1, counts
     assert counts[0] <= 7
     assert await book.rows("SELECT required, count(*) FROM record GROUP BY required") == [(4, 1000)]

@@ -1,6 +1,10 @@
-"""What SQLite's trace tells."""
+"""What SQLite's trace tells, and who counts statements."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+Count = Callable[[Awaitable[Any]], Awaitable[list[str]]]
+"""The statements that a database executes while something is awaited."""
 
 
 def asked(traced: Iterable[str]) -> list[str]:

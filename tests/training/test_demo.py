@@ -8,6 +8,7 @@ from app.training.demo.tasks import demo_tasks, make_demo_tasks, remove_demo_tas
 from app.training.lifecycle import retry_train_task
 from app.training.tasks import GivenInputs, clone_train_task
 from tests.annotation.book import Book
+from tests.support.traced import Count
 from tests.training.runs import row, task
 from tests.training.tasks import Run
 
@@ -34,6 +35,19 @@ async def test_they_come_whole_and_go_whole(book: Book) -> None:
     assert await counted(book) == before | {"train_task": before["train_task"] + 1}
     assert [await row(book, one, "status") for one in (kept, clone)] == ["PENDING"] * 2
     assert len(await book.act("operator", make_demo_tasks, book.workspace)) == len(made)
+
+
+async def test_they_go_by_as_many_statements_however_many_there_are(book: Book, statements: Count) -> None:
+    counts = []
+    for times in (1, 3):
+        for _ in range(times):
+            await book.act("operator", make_demo_tasks, book.workspace)
+        found = await book.act("operator", demo_tasks, book.workspace)
+        assert len(found) == times * len(runs())
+        for one in found[:times]:
+            await book.act("owner", clone_train_task, one, GivenInputs({}))
+        counts.append(len(await statements(book.act("operator", remove_demo_tasks, found))))
+    assert counts[0] == counts[1]
 
 
 async def test_every_run_is_as_it_was(book: Book) -> None:

@@ -25,7 +25,7 @@ from app.training.lifecycle import (
     start_train_task,
 )
 from app.training.tables import TrainTask
-from app.training.tasks import GivenInputs, create_train_task, purge_train_task
+from app.training.tasks import GivenInputs, create_train_task, purge_train_tasks
 
 _HOST = "recorded"
 
@@ -55,8 +55,8 @@ def make_demo_tasks(uow: UnitOfWork, workspace_id: int) -> list[int]:
 
 def remove_demo_tasks(uow: UnitOfWork, task_ids: list[int]) -> None:
     """Purge the demo's tasks. Before its people: of removed ones nobody knows that they were the demo's."""
-    for task_id in task_ids:  # a dozen
-        purge_train_task(uow, task_id)
+    locked = select(TrainTask.id).where(TrainTask.id.in_(task_ids)).order_by(TrainTask.id).with_for_update()
+    purge_train_tasks(uow, list(uow.connection.scalars(locked)))
 
 
 @cache
