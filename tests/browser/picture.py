@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.async_api import Page, ViewportSize, async_playwright, expect
@@ -16,26 +18,53 @@ from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.graphiql import GraphiQL
 from tests.support.server import Server
 
-DOCS = Path(__file__).parents[2] / "docs"
 SIZE = ViewportSize(width=1440, height=900)
 
 
-async def take(link: str, browser_path: str) -> None:
-    """Sign in by the link, run the first example, and look; then watch a training."""
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "train_lora.py"
+DOCS = ROOT / "docs"
+
+
+async def take(server: Server, browser_path: str) -> None:
+    """Sign in by the link, run the first example, and look; then watch a training that runs meanwhile."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=browser_path, args=[*FLAGS, "--no-sandbox"])
         page = await browser.new_page(viewport=SIZE, color_scheme="light")
-        await page.goto(link)
+        assert server.link is not None
+        await page.goto(server.link)
         graphiql = GraphiQL(page)
         await graphiql.ready()
         await graphiql.run()
         await graphiql.shows('"name": "demo"')
         await _save(page, "graphiql.png")
-        await graphiql.tab("TrainProgress")
-        await graphiql.run()
-        await graphiql.shows('"status": "SUCCESS"')
-        await _save(page, "training.png")
+        with _training(server):
+            await page.reload()  # its tabs ask for the newest task
+            await graphiql.ready()
+            await graphiql.tab("TrainProgress")
+            await graphiql.run()
+            await graphiql.shows('"status": "RUNNING"')
+            await _save(page, "training.png")
         await browser.close()
+
+
+@contextmanager
+def _training(server: Server) -> Iterator[None]:
+    """The example trains and reports, for much longer than it would by itself."""
+    config = EXAMPLE.with_suffix(".toml").read_text().replace("max_train_epochs = 60", "max_train_epochs = 6000")
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(config)
+        file.flush()
+        assert server.key is not None
+        command = [sys.executable, str(EXAMPLE), "--server", server.address, "--key", server.key, "--config", file.name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            while "tsk_" not in running.stdout.readline():
+                assert running.poll() is None
+            try:
+                yield
+            finally:
+                running.kill()
 
 
 async def _save(page: Page, name: str) -> None:
@@ -53,8 +82,7 @@ def main() -> None:
         with Server(url, Path(folder)) as server:
             environment = {**os.environ, "GRADBOOK_DATABASE_URL": url}
             subprocess.run([sys.executable, "-m", "app.cli", "demo"], env=environment, check=True)
-            assert server.link is not None
-            asyncio.run(take(server.link, str(browser_path)))
+            asyncio.run(take(server, str(browser_path)))
 
 
 if __name__ == "__main__":
