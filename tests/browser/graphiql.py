@@ -40,6 +40,17 @@ class GraphiQL:
         )
         await self.page.get_by_role("tab", name=tab, exact=True).click()
 
+    async def keeps(self, tab: str) -> None:
+        """Wait until a reload would come back to this tab: GraphiQL writes its tabs down half a second late."""
+        await self.page.wait_for_function(
+            """name => {
+                const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState') ?? '{"tabs": []}');
+                return tabs[activeTabIndex]?.title === name;
+            }""",
+            arg=tab,
+            timeout=60_000,
+        )
+
     async def shows(self, text: str) -> None:
         """Wait until the response holds this."""
         await expect(self.response).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s")))

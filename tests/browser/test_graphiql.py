@@ -69,6 +69,7 @@ async def test_the_link_signs_in_and_graphiql_works(server: Server, owner: Clien
     await graphiql.shows('"completed": 2')
     await graphiql.run()  # ends the subscription
 
+    await graphiql.keeps("RecordChanged")
     await page.reload()  # everything is as it was, with a record that is not answered yet
     await graphiql.ready()
     await expect(page.get_by_role("tab")).to_have_count(9)
