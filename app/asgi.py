@@ -26,7 +26,7 @@ from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
 from app.answers import refused
 from app.errors import GradbookError
-from app.graphql.http import GraphQLEndpoint
+from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
 from app.graphql.limits import limits_of
 from app.graphql.operations import Operations
 from app.graphql.socket import GraphQLSocket, SocketLimits
@@ -147,7 +147,9 @@ async def _readyz(request: Request) -> Response:
     try:
         await _services(request.scope).database.read("SELECT 1")
     except (GradbookError, OSError) as error:
-        return _json({"status": "unavailable", "reason": str(error)}, 503)
+        answer = _json({"status": "unavailable", "reason": str(error)}, 503)
+        answer.headers["retry-after"] = str(RETRY_SECONDS)
+        return answer
     return _json({"status": "ok"})
 
 

@@ -4,6 +4,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.answers import careful
+from app.errors import Code, GradbookError
+from app.graphql.http import refusal
 from app.request_log import RequestLog
 
 SCOPE: Scope = {"type": "http", "path": "/x", "headers": [(b"x-request-id", b"abc-1")]}
@@ -49,3 +51,19 @@ def test_what_an_answer_sets_itself_stays() -> None:
     headers = careful(page)
     assert headers[:3] == page
     assert sorted(name for name, _ in headers[3:]) == [b"referrer-policy", b"x-content-type-options"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (GradbookError(Code.RATE_LIMITED, "Too many.", retry_after=7), 429, "7"),
+        (GradbookError(Code.OVERLOADED, "Too much."), 503, "1"),
+        (GradbookError(Code.DATABASE_UNAVAILABLE, "Gone."), 503, "1"),
+        (GradbookError(Code.INVALID_INPUT, "Wrong."), 400, None),
+    ],
+)
+def test_who_is_refused_for_now_is_told_when_to_come_back(
+    error: GradbookError, status: int, retry_after: str | None
+) -> None:
+    answer = refusal(error)
+    assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry_after)

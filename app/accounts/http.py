@@ -15,21 +15,12 @@ from app.accounts.links import use_link
 from app.accounts.throttle import DEFAULT_LIMITS, SignInLimits
 from app.db.database import Database
 from app.errors import Code, GradbookError
+from app.graphql.http import BadRequestError, refusal
 
 _MAX_BODY = 16 * 1024  # bytes; a username of 100 characters and a password of 1,024 bytes fit however they are escaped
 
 DEVICE_COOKIE = "gradbook_device"
 _DEVICE_SECONDS = 365 * 86_400
-
-_STATUS = {
-    Code.UNAUTHENTICATED.name: 401,
-    Code.LIMIT_EXCEEDED.name: 413,
-    Code.RATE_LIMITED.name: 429,
-    Code.OVERLOADED.name: 503,
-    Code.DATABASE_BUSY.name: 503,
-    Code.DATABASE_UNAVAILABLE.name: 503,
-    Code.OUTCOME_UNKNOWN.name: 500,
-}
 
 
 def routes(
@@ -53,8 +44,8 @@ def routes(
                 asked = _asked(body, request.cookies.get(DEVICE_COOKIE))
                 username = asked.username
                 secret, device = _granted(await sign_in(database(request), asked, lifetime, limits))
-        except GradbookError as error:
-            return _refused(error)
+        except (BadRequestError, GradbookError) as error:
+            return refusal(error)
         expires_at = (datetime.datetime.now(datetime.UTC) + lifetime).isoformat(timespec="seconds")
         response = _answer(200, {"username": username, "expiresAt": expires_at})
         _set_cookie(request, response, SESSION_COOKIE, secret, int(lifetime.total_seconds()), "/")
@@ -67,8 +58,8 @@ def routes(
             if request.headers.get("content-type"):
                 _demand_json(request)
             await sign_out(database(request), request.cookies.get(SESSION_COOKIE, ""))
-        except GradbookError as error:
-            return _refused(error)
+        except (BadRequestError, GradbookError) as error:
+            return refusal(error)
         response = Response(status_code=204)
         response.delete_cookie(
             SESSION_COOKIE, path="/", secure=request.url.scheme == "https", httponly=True, samesite="strict"
@@ -125,13 +116,7 @@ async def _json(request: Request) -> object:
 def _demand_json(request: Request) -> None:
     content_type = request.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "application/json":
-        raise _UnsupportedTypeError(
-            Code.INVALID_INPUT, f"The content type is {content_type or 'missing'!r}: send application/json."
-        )
-
-
-class _UnsupportedTypeError(GradbookError):
-    """Answered with 415."""
+        raise BadRequestError(415, f"The content type is {content_type or 'missing'!r}: send application/json.")
 
 
 def _text(body: dict[object, object], name: str) -> str:
@@ -144,16 +129,6 @@ def _text(body: dict[object, object], name: str) -> str:
 def _invalid(reason: str) -> GradbookError:
     expected = '{"username": "…", "password": "…"}, or {"link": "gbl_…"} with what stands behind # in a sign-in link'
     return GradbookError(Code.INVALID_INPUT, f"{reason}: send {expected}.")
-
-
-def _refused(error: GradbookError) -> Response:
-    status = 415 if isinstance(error, _UnsupportedTypeError) else _STATUS.get(error.code, 400)
-    response = _answer(status, {"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
-    if error.retry_after is not None:
-        response.headers["retry-after"] = str(error.retry_after)
-    if status == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    return response
 
 
 def _answer(status: int, content: dict[str, object]) -> Response:

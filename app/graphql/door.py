@@ -12,12 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.errors import Code, GradbookError
-from app.graphql.http import STATUS, BadRequestError
+from app.errors import GradbookError
+from app.graphql.http import BadRequestError, refusal
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-_STATUS = STATUS | {Code.FORBIDDEN.name: 403, Code.NOT_FOUND.name: 404}
 
 
 class Door:
@@ -47,12 +45,8 @@ class Door:
                 message = f"{request.method} is not supported here: send {allowed.replace(', HEAD', ' or HEAD')}."
                 raise BadRequestError(405, message, allow=allowed)
             return await handler(request)
-        except BadRequestError as error:
-            response = _refusal(error.status, error.message, error.code.name)
-            response.headers.update(error.headers)
-            return response
-        except GradbookError as error:
-            return _refusal(_STATUS.get(error.code, 400), error.message, error.code)
+        except (BadRequestError, GradbookError) as error:
+            return refusal(error)
 
 
 def attachment(name: str) -> dict[str, str]:
@@ -79,13 +73,6 @@ def bad(message: str) -> BadRequestError:
 def json_answer(status: int, content: Mapping[str, Any]) -> Response:
     """An answer that no cache keeps."""
     return Response(orjson.dumps(content), status, {"cache-control": "no-store"}, "application/json")
-
-
-def _refusal(status: int, message: str, code: str) -> Response:
-    response = json_answer(status, {"errors": [{"message": message, "extensions": {"code": code}}]})
-    if status == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    return response
 
 
 def _without_body(response: Response) -> Response:

@@ -20,6 +20,8 @@ Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]
 
 STATUS = {
     Code.UNAUTHENTICATED.name: 401,
+    Code.FORBIDDEN.name: 403,
+    Code.NOT_FOUND.name: 404,
     Code.LIMIT_EXCEEDED.name: 413,
     Code.RATE_LIMITED.name: 429,
     Code.OVERLOADED.name: 503,
@@ -27,6 +29,9 @@ STATUS = {
     Code.DATABASE_UNAVAILABLE.name: 503,
     Code.OUTCOME_UNKNOWN.name: 500,  # who gets 503 sends again without looking
 }
+
+RETRY_SECONDS = 1
+"""When a 503 that does not say so itself is to be tried again."""
 
 
 class BadRequestError(Exception):
@@ -116,14 +121,16 @@ class GraphQLEndpoint:
 
 
 def refusal(error: BadRequestError | GradbookError, media_type: str = media.JSON) -> Response:
-    """The answer to a request that is not executed."""
+    """The answer to a request that is not executed; a 503, or an error that says when, has a Retry-After."""
     if isinstance(error, BadRequestError):
-        status, code, headers = error.status, error.code.name, error.headers
+        status, code, retry_after, headers = error.status, error.code.name, None, error.headers
     else:
-        status, code, headers = STATUS.get(error.code, 400), error.code, {}
+        status, code, retry_after, headers = STATUS.get(error.code, 400), error.code, error.retry_after, {}
     answer = _json({"errors": [{"message": error.message, "extensions": {"code": code}}]}, status, media_type)
     if status == 401:
         answer.headers["www-authenticate"] = "Bearer"
+    if retry_after is not None or status == 503:
+        answer.headers["retry-after"] = str(retry_after or RETRY_SECONDS)
     answer.headers.update(headers)
     return answer
 
