@@ -54,6 +54,8 @@ class AuditAction(enum.Enum):
     TASK_DELETED = "TASK_DELETED"
     TASK_RESTORED = "TASK_RESTORED"
     TASK_PURGED = "TASK_PURGED"
+    OPERATION_REGISTERED = "OPERATION_REGISTERED"
+    OPERATION_REMOVED = "OPERATION_REMOVED"
 
 
 class AuditDoor(enum.Enum):
@@ -154,3 +156,18 @@ class SignInBucket(Base):
 
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     full_at: Mapped[float] = mapped_column(Float)
+
+
+class RegisteredOperation(Base):
+    """A document that callers may name by its id, and, where a server takes registered operations alone, may run.
+
+    `id` is what its manifest calls it, mostly a hash; `name` is that of its operation, or of several, with commas.
+    """
+
+    __tablename__ = "registered_operation"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str | None] = mapped_column(Text)
+    document: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(Instant)

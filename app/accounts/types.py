@@ -100,6 +100,8 @@ describe_enum(
     TASK_DELETED="A training task was put aside.",
     TASK_RESTORED="A deleted training task was taken back.",
     TASK_PURGED="A training task was removed for ever, with its points.",
+    OPERATION_REGISTERED="An operation was registered under this id, or another text for it.",
+    OPERATION_REMOVED="A registered operation was removed.",
 )
 describe_enum(
     AuditDoor,
@@ -124,7 +126,7 @@ class AuditEvent(Node):
     door: AuditDoor = column("Which way they came.")
     address: str | None = column("From which network address; null for a command.")
     request_id: str | None = column("The request, as the answer's X-Request-Id and the server's log have it.")
-    subject: str | None = column("The id of what it was done to: a user, a key, a workspace, a dataset, a task.")
+    subject: str | None = column("The id of what it was done to: a user, a workspace, a dataset, a task, an operation.")
     subject_name: str | None = column("What that was called then.")
     details: JSON | None = column("What else there is to know: values before and after, ids of what took part.")
 

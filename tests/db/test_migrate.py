@@ -98,6 +98,26 @@ async def test_one_revision_at_a_time(empty_url: str) -> None:
     assert await schema(empty_url) == []
 
 
+async def test_the_audit_log_outlives_its_new_actions(empty_url: str) -> None:
+    def event(number: int, action: str) -> str:
+        at = "'2026-01-01T00:00:00.000000Z'"
+        return f"INSERT INTO audit_event (id, created_at, action, door) VALUES ({number}, {at}, '{action}', 'COMMAND')"
+
+    ids = "SELECT id FROM audit_event ORDER BY id"
+    await in_thread(upgrade, empty_url, "0006")
+    await execute(empty_url, event(1, "USER_CREATED"))
+    await in_thread(upgrade, empty_url, "0007")
+    await execute(empty_url, event(2, "OPERATION_REGISTERED"))
+    assert await execute(empty_url, ids) == [(1,), (2,)]
+    for sql in ("UPDATE audit_event SET door = 'HTTP'", "DELETE FROM audit_event"):
+        with pytest.raises((sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)):
+            await execute(empty_url, sql)
+    await in_thread(downgrade, empty_url, "0006")
+    assert await execute(empty_url, ids) == [(1,)]
+    with pytest.raises((sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError)):
+        await execute(empty_url, "DELETE FROM audit_event")
+
+
 async def test_migrating_twice_changes_nothing(database_url: str) -> None:
     before = await schema(database_url)
     await in_thread(upgrade, database_url)
