@@ -44,8 +44,8 @@ class GraphiQL:
         """Wait until a reload would come back to this tab: GraphiQL writes its tabs down half a second late."""
         await self.page.wait_for_function(
             """name => {
-                const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState') ?? '{"tabs": []}');
-                return tabs[activeTabIndex]?.title === name;
+                const kept = JSON.parse(localStorage.getItem('graphiql:tabState'));
+                return kept?.tabs[kept.activeTabIndex]?.title === name;
             }""",
             arg=tab,
             timeout=60_000,
