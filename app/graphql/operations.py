@@ -24,6 +24,7 @@ from graphql import (
 
 from app.db.database import Database
 from app.errors import Code, GradbookError
+from app.graphql.discretion import discreet, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
@@ -112,7 +113,8 @@ class Operations:
         self._persisted = PersistedQueries()
         self._documents = Documents(built, limits)
         # Apart, so that whoever has no key cannot drive out the documents of those who have.
-        self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS)
+        self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS, hide_suggestions=True)
+        self._names = names_of(built.graphql)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         """Parse, validate and choose the operation, within the viewer's limits. Raises RequestError."""
@@ -120,7 +122,8 @@ class Operations:
         try:
             document = documents.get(self._persisted.text(request))
             if document.errors:
-                raise RequestError({"errors": [_document_error(error) for error in document.errors]})
+                result: Result = {"errors": [_document_error(error) for error in document.errors]}
+                raise RequestError(self._told(result, request, viewer))
             self._persisted.keep(request)
             operation = document.operation(request.operation_name)
             if document.introspects and viewer is None:
@@ -129,7 +132,8 @@ class Operations:
                 )
             operation.price.check(request.variables or {}, documents.limits)
         except GradbookError as error:
-            raise RequestError({"errors": [formatted(GraphQLError(error.message, original_error=error))]}) from error
+            result = {"errors": [formatted(GraphQLError(error.message, original_error=error))]}
+            raise RequestError(self._told(result, request, viewer)) from error
         return Prepared(request, document, operation)
 
     async def execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
@@ -137,19 +141,19 @@ class Operations:
         result = execute(**self._arguments(prepared, viewer), executor_class=FragmentExecutor)
         if inspect.isawaitable(result):
             result = await result
-        return response(result)
+        return self._told(response(result), prepared.request, viewer)
 
     async def subscribe(self, prepared: Prepared, viewer: Viewer | None, send: Send) -> Result | None:
         """Send the results of a subscription until it ends, or give back the response that says why there are none."""
         arguments = self._arguments(prepared, viewer)
         built = FragmentExecutor.build(raw_variable_values=arguments.pop("variable_values"), **arguments)
         if isinstance(built, list):
-            return response(ExecutionResult(None, built))
+            return self._told(response(ExecutionResult(None, built)), prepared.request, viewer)
         stream = create_source_event_stream(built)
         if inspect.isawaitable(stream):
             stream = await stream
         if isinstance(stream, ExecutionResult):
-            return response(stream)
+            return self._told(response(stream), prepared.request, viewer)
         try:
             if isinstance(stream, Feed):
                 await follow(_shared(prepared, viewer, built, stream), send)
@@ -171,7 +175,17 @@ class Operations:
             "context_value": context,
             "variable_values": prepared.request.variables,
             "operation_name": prepared.operation.name,
+            "hide_suggestions": viewer is None,
         }
+
+    def _told(self, result: Result, request: Request, viewer: Viewer | None) -> Result:
+        """A response as its caller may see it: see app.graphql.discretion."""
+        if viewer is None and "errors" in result:
+            sent = words_of(request.query, request.variables)
+            for error in result["errors"]:
+                if error["extensions"]["code"] != Code.UNAUTHENTICATED.name:
+                    error["message"] = discreet(error["message"], sent, self._names)
+        return result
 
 
 def _shared(prepared: Prepared, viewer: Viewer | None, executor: Executor[Any], feed: Feed) -> Shared:
