@@ -1,0 +1,70 @@
+"""What clients may do on the wire below the messages of a WebSocket: uvicorn's protocol, with bounds.
+
+Frames are parsed one by one in Python, some 10 µs each: a message in a million pieces, or as many pings, would keep the
+server busy for 10 s at the cost of 6 bytes a frame. Clients that mean well send a message in few pieces, which are as
+large as their buffers, and a ping now and then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+MAX_PIECES: Final = 1000
+"""Frames of one message."""
+
+MAX_PINGS: Final = 100
+"""Ping and pong frames in ten seconds."""
+
+_WINDOW = 10.0  # seconds
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """One connection. What goes beyond a bound closes it, and the close frame says why."""
+
+    pings = 0
+    window_ends = 0.0
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take one more piece of a message."""
+        if len(self.frames) >= MAX_PIECES:
+            self._refuse(CloseCode.POLICY_VIOLATION, f"A message comes in {MAX_PIECES:,} frames at most")
+        else:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """The answer is ready; it is sent unless there are too many."""
+        if self._may_ping():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Nobody asked for it, since the application pings by messages."""
+        if self._may_ping():
+            super().handle_pong(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is complete. uvicorn logs invalid text with a traceback, which anybody could fill the log with."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self._refuse(CloseCode.INVALID_DATA, "A text message is UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    def _may_ping(self) -> bool:
+        now = self.loop.time()
+        if now >= self.window_ends:
+            self.pings, self.window_ends = 0, now + _WINDOW
+        self.pings += 1
+        if self.pings > MAX_PINGS:
+            self._refuse(CloseCode.POLICY_VIOLATION, f"There were more than {MAX_PINGS} pings in {_WINDOW:g} seconds")
+        return self.pings <= MAX_PINGS
+
+    def _refuse(self, code: CloseCode, reason: str) -> None:
+        self.frames = []
+        if not self.close_sent:  # others may follow in what was read already
+            self.conn.send_close(code, reason)
+            self.handle_parser_exception()
