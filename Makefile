@@ -18,7 +18,7 @@ WEB := app/web/static/.build-hash
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-protocol schema-diff check format schema web bench bench-peers bench-search bench-against docs lock clean \
+.PHONY: help serve test test-protocol schema-diff check format schema web bench bench-peers bench-search bench-against bench-probes docs lock clean \
 	picture
 
 help: ## show what can be made
@@ -69,6 +69,9 @@ bench-search: $(DEV) ## a page of what a search finds, among a million records
 
 bench-against: $(DEV) ## a page of records beside an earlier commit: make bench-against BASE=revision
 	@$(BIN)/python -m bench.against $(BASE) $(ARGS)
+
+bench-probes: $(DEV) ## what clients who mean well get done while somebody probes the server
+	@$(BIN)/python -m bench.probes $(ARGS)
 
 lock: $(DEV) ## renew requirements/*.txt within pyproject.toml's bounds (`make lock ARGS=--upgrade`)
 	@$(PIP) install uv==$(UV_VERSION)

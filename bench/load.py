@@ -113,14 +113,26 @@ class _Connection(asyncio.Protocol, Generic[T]):
 
 
 async def drive(
-    port: int, requests: Iterator[tuple[T, bytes]], accept: Accept[T], *, connections: int, seconds: float
+    port: int,
+    requests: Iterator[tuple[T, bytes]],
+    accept: Accept[T],
+    *,
+    connections: int,
+    seconds: float,
+    address: Callable[[int], str] = lambda _: "127.0.0.1",
 ) -> Window:
-    """Keep `connections` requests in flight for so many seconds, then wait for those that are."""
+    """Keep `connections` requests in flight for so many seconds, then wait for those that are.
+
+    `address` is where each connection comes from, by its number.
+    """
     loop = asyncio.get_running_loop()
     opened: list[_Connection[T]] = []
     try:
-        for _ in range(connections):
-            _, made = await loop.create_connection(lambda: _Connection(requests, accept), "127.0.0.1", port)
+        for number in range(connections):
+            here = (address(number), 0)
+            _, made = await loop.create_connection(
+                lambda: _Connection(requests, accept), "127.0.0.1", port, local_addr=here
+            )
             opened.append(made)
         own, began = time.process_time(), time.perf_counter()
         async with asyncio.timeout(seconds + _DRAIN_SECONDS):

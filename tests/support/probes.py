@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _SUBPROTOCOL = "graphql-transport-ws"
@@ -91,9 +90,9 @@ _LAST = b'{"type": "ping", "payload": {"last": true}}'
 _ENDS = ((b"\r\n\r\n",), (b'{"last":true}', b"\x88"))
 
 
-async def send(aim: Aim, wire: Wire) -> bytes:
-    """Send it on a connection of its own; all that was answered until the server ended that."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", aim.port)
+async def send(aim: Aim, wire: Wire, address: str = "127.0.0.1") -> bytes:
+    """Send it on a connection of its own, from an address; all that was answered until the server ended that."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", aim.port, local_addr=(address, 0))
     answered = b""
     try:
         for number, piece in enumerate(wire):
@@ -262,8 +261,3 @@ SOCKETS = [
 ]
 
 PROBES = [*HTTP, *SOCKETS]
-
-
-def numbered(probe: Probe, aim: Aim, start: int = 1) -> Iterator[Wire]:
-    """Probes of a kind, one after the other."""
-    return (probe.make(aim, number) for number in itertools.count(start))
