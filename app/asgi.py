@@ -26,6 +26,7 @@ from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
 from app.answers import refused
 from app.errors import GradbookError
+from app.graphql.bodies import BodyLimits
 from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
 from app.graphql.limits import limits_of
 from app.graphql.operations import Operations
@@ -70,9 +71,12 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
             built = build_schema(services.cursor_secret)
             limits = limits_of(settings)
             anonymous = limits.for_anonymous(settings.anonymous_percent)
-            operations = Operations(built, services.database, services, limits, anonymous)
+            operations = Operations(
+                built, services.database, services, limits, anonymous, seconds=settings.operation_seconds
+            )
+            bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
             origin_allowed, watch = _origin_allowed(settings), _watch(services)
-            endpoint = GraphQLEndpoint(operations, _identify_request, max_body_bytes=settings.max_body_bytes)
+            endpoint = GraphQLEndpoint(operations, _identify_request, bodies)
             streams = EventStreams(endpoint, operations, origin_allowed=origin_allowed, watch=watch)
             socket = GraphQLSocket(
                 operations,

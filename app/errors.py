@@ -29,6 +29,7 @@ class Code(Enum):
     TOO_FEW_RUNS = "There are fewer runs than a recommendation rests on; the message names both numbers."
     NOT_INSTALLED = "The server lacks an optional package; the message says which, and how to install it."
     LIMIT_EXCEEDED = "The request asks for more than one request may: page size, batch, depth, aliases or bytes."
+    TIMEOUT = "This took longer than it may and was stopped; nothing of it is stored. Ask for less at once."
     RATE_LIMITED = "There were too many requests in too short a time; the message says when to try again."
     OVERLOADED = (
         "The server has too much to do at the moment; nothing was done, and the same request may be sent again."

@@ -8,6 +8,7 @@ import secrets
 import time
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import broken, careful
@@ -18,6 +19,9 @@ log = structlog.get_logger(__name__)
 HEADER = b"x-request-id"
 SLOW_SECONDS = 1.0
 """A request that takes longer is logged at `info`; others at `debug`, for a line costs more than a small query."""
+
+CLIENT_GONE = 499
+"""What the log calls a request whose caller has gone before the answer, as nginx does."""
 
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _standard = logging.getLogger(__name__)
@@ -54,6 +58,8 @@ class RequestLog:
         origin = ORIGIN.set(Origin(scope["type"], request_id.decode(), client[0] if client else None))
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:  # while it sent its request, or waited: there is nobody to answer
+            status = status or CLIENT_GONE
         except Exception:
             if status or scope["type"] != "http":  # it has begun to answer, and can only break off
                 raise

@@ -33,14 +33,18 @@ class Services:
     delete_responses: DeleteResponses = delete_responses_of_user
 
 
-async def open_book(settings: Settings) -> Database:
-    """Open the book's database as the settings say, with the guard over what only one module may write."""
+async def open_book(settings: Settings, write_timeout: float | None = None) -> Database:
+    """Open the book's database as the settings say, with the guard over what only one module may write.
+
+    `write_timeout` is in seconds; commands may write as long as they do.
+    """
     options = Options(
         synchronous=settings.sqlite_synchronous,
         readers=settings.database_readers,
         writers=settings.database_writers,
         read_timeout=settings.read_timeout_seconds,
         busy_timeout=settings.busy_timeout_seconds,
+        write_timeout=write_timeout,
         patience=settings.pool_timeout_seconds,
     )
     protect = (*PROTECTED, *audit.PROTECTED)
@@ -50,7 +54,7 @@ async def open_book(settings: Settings) -> Database:
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The services for the length of the block. The database must have been migrated."""
-    async with await open_book(settings) as database:
+    async with await open_book(settings, settings.operation_seconds) as database:
         secret = await database.transact(ensure_secret, CURSORS)
         poll = settings.live_poll_ms / 1000
         async with open_bus(database, poll_seconds=poll, heal_seconds=settings.live_heal_seconds) as bus:

@@ -100,7 +100,15 @@ class Settings(BaseSettings):
     )
     database_readers: int = Field(8, ge=1, le=500, description="Connections that read, at most.")
     database_writers: int = Field(8, ge=1, le=500, description="PostgreSQL connections that write; SQLite has one.")
-    read_timeout_seconds: float = Field(30, gt=0, le=3600, description="A read that takes longer is stopped.")
+    read_timeout_seconds: float = Field(
+        30, gt=0, le=3600, description="A statement that reads and takes longer is stopped."
+    )
+    operation_seconds: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        description="A query or mutation that takes longer is stopped, its SQL too; a write is done then, or undone.",
+    )
     busy_timeout_seconds: float = Field(
         5, gt=0, le=300, description="How long a write waits for a lock before it is tried again, or given up."
     )
@@ -159,6 +167,9 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")
+    body_seconds: float = Field(
+        30, gt=0, le=3600, description="How long a request's body may take to arrive; then it is broken off, with 408."
+    )
     max_import_bytes: int = Field(2**30, ge=1024, description="A larger file is refused over HTTP, with 413.")
     import_seconds: float = Field(
         3600, gt=0, le=86_400, description="How long the upload of a file may take over HTTP; then it is broken off."

@@ -15,9 +15,11 @@ from app.accounts.links import use_link
 from app.accounts.throttle import DEFAULT_LIMITS, SignInLimits
 from app.db.database import Database
 from app.errors import Code, GradbookError
-from app.graphql.http import BadRequestError, refusal
+from app.graphql.bodies import BodyLimits, demand_plain, receive_body
+from app.graphql.refusals import BadRequestError, refusal
 
-_MAX_BODY = 16 * 1024  # bytes; a username of 100 characters and a password of 1,024 bytes fit however they are escaped
+# A username of 100 characters and a password of 1,024 bytes fit however they are escaped.
+_BODY = BodyLimits(max_bytes=16 * 1024, seconds=30)
 
 DEVICE_COOKIE = "gradbook_device"
 _DEVICE_SECONDS = 365 * 86_400
@@ -102,11 +104,8 @@ def _granted(found: SignedIn | None) -> SignedIn:
 
 async def _json(request: Request) -> object:
     _demand_json(request)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise GradbookError(Code.LIMIT_EXCEEDED, f"The body is longer than {_MAX_BODY:,} bytes.")
+    demand_plain(request)
+    body = await receive_body(request, _BODY)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

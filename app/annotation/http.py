@@ -24,8 +24,9 @@ from app.annotation.transfer.line_format import BadLine
 from app.annotation.transfer.places import dataset_to_export, dataset_to_import
 from app.db import Database
 from app.errors import Code, GradbookError
+from app.graphql.bodies import demand_plain
 from app.graphql.door import Door, attachment, bad, json_answer, known_options
-from app.graphql.http import BadRequestError
+from app.graphql.refusals import BadRequestError
 from app.graphql.scalars import decode_id
 
 E = TypeVar("E", bound=Enum)
@@ -64,6 +65,7 @@ def routes(
         on_conflict = _choice(options, "onConflict", OnConflict) or OnConflict.SKIP
         create_users = _truth(options, "createUsers")
         _demand_file_type(request)
+        demand_plain(request)
         dataset_id = decode_id("dst", request.path_params["id"], "dataset")
         place, shape = await database(request).transact(dataset_to_import, dataset_id, viewer=viewer)
         to = ImportOptions(dataset_id, place.workspace_id, on_conflict, create_users, viewer, aside=True)

@@ -124,7 +124,7 @@ class Database:
     async def read(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute text with positional parameters on a connection that cannot write; one round trip, no transaction.
 
-        Raises LIMIT_EXCEEDED when it takes longer than `Options.read_timeout`.
+        Raises TIMEOUT when it takes longer than `Options.read_timeout`.
         """
         return await self._backend.read(sql, params)
 
@@ -133,8 +133,9 @@ class Database:
 
         `fn` is synchronous and is run again as a whole after a deadlock, a serialization failure, a locked file or a
         collision of ids. What it raises rolls everything back. Once begun, the transaction runs to its end even if the
-        caller is cancelled. Raises DATABASE_BUSY after the last attempt, and OUTCOME_UNKNOWN when the connection was
-        lost during the commit.
+        caller is cancelled; the caller's DEADLINE ends it with TIMEOUT, on PostgreSQL between two statements, each of
+        which may take `Options.write_timeout`. Raises DATABASE_BUSY after the last attempt, and OUTCOME_UNKNOWN when
+        the connection was lost during the commit.
         """
         self._transactions += 1
         try:

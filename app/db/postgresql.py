@@ -17,9 +17,9 @@ from sqlalchemy.util import await_, greenlet_spawn
 
 from app.db.call import Call
 from app.db.changes import POSTGRESQL_CHANGE_NUMBER
+from app.db.deadline import DEADLINE, too_late, too_slow
 from app.db.options import Options
 from app.db.pool import Pool
-from app.db.sqlite import too_slow
 from app.db.unit_of_work import Ending, Room, UnitOfWork
 from app.db.url import shown
 from app.errors import Code, GradbookError
@@ -228,12 +228,23 @@ class PostgresBackend:
                 raise ConnectionLostError(shown(self._url)) from error
             if uow.has_begun:
                 await_(writer.raw.execute("ROLLBACK"))
+            self._check_time(error)
             raise
         finally:
             uow.close()
         if uow.has_begun:
-            _commit(writer.raw)
+            try:
+                _commit(writer.raw)
+            except asyncpg.QueryCanceledError as error:
+                self._check_time(error)
+                raise
         return Ending(result, uow.topics)
+
+    def _check_time(self, error: BaseException) -> None:
+        """Raise TIMEOUT for a statement that the server stopped."""
+        if isinstance(_driver_error(error), asyncpg.QueryCanceledError):
+            deadline = DEADLINE.get()
+            raise too_late(deadline.seconds if deadline else self._options.write_timeout or 0) from error
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed when it is tried again."""
@@ -253,6 +264,7 @@ class PostgresBackend:
 
     async def connect(self, name: str = "gradbook", *, read_only: bool = False) -> asyncpg.Connection[Any]:
         """A connection beside the pools; `name` is how pg_stat_activity shows it. Raises DATABASE_UNAVAILABLE."""
+        timeout = self._options.read_timeout if read_only else self._options.write_timeout or 0
         settings = {
             "application_name": name,
             "jit": "off",  # compiling a plan costs more than any of our statements
@@ -262,7 +274,9 @@ class PostgresBackend:
             "TimeZone": "UTC",
             "default_transaction_isolation": "read committed",
             "default_transaction_read_only": "on" if read_only else "off",
-            "statement_timeout": str(round(self._options.read_timeout * 1000)) if read_only else "0",
+            "statement_timeout": str(round(timeout * 1000)),
+            # Of a process that was frozen, or is out of reach: its locks would hold up all others.
+            "idle_in_transaction_session_timeout": str(round(timeout * 1000)),
             "lock_timeout": str(round(self._options.busy_timeout * 1000)),
         }
         try:
@@ -301,6 +315,8 @@ def _commit(raw: asyncpg.Connection[Any]) -> None:
     except Exception as error:
         if not raw.is_closed():
             raise
+        if isinstance(error.__cause__, asyncpg.IdleInTransactionSessionTimeoutError):  # it had been ended before
+            raise ConnectionLostError from error
         raise GradbookError(Code.OUTCOME_UNKNOWN, Code.OUTCOME_UNKNOWN.description) from error
     # After an error that the function swallowed, PostgreSQL answers COMMIT with a quiet ROLLBACK.
     if answer != "COMMIT":

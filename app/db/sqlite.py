@@ -18,17 +18,20 @@ from sqlalchemy.exc import DBAPIError
 
 from app.db.call import Call, forget
 from app.db.changes import SQLITE_CHANGE_NUMBER, SQLITE_NEXT_CHANGE
+from app.db.deadline import DEADLINE, Deadline, too_late, too_slow
 from app.db.options import Options
 from app.db.pool import Pool
 from app.db.sqlite_file import APPLICATION_ID, connect, connect_to_migrate, explained
 from app.db.types import instant_text
 from app.db.unit_of_work import Ending, Room, UnitOfWork
-from app.errors import Code, GradbookError
 
 R = TypeVar("R")
 
 # How often a statement that nobody waits for is told to stop, until it does.
 _INTERRUPT_SECONDS = 0.01
+
+# Steps of SQLite's machine after which a transaction looks at the clock: some milliseconds.
+_STEPS = 100_000
 
 
 class Reader:
@@ -119,6 +122,7 @@ class SqliteBackend:
         self._writer: Writer
         self._core: Connection
         self._current: SqliteUnitOfWork
+        self._deadline: Deadline | None = None  # of the transaction that runs
 
     async def open(self) -> None:
         """Open the writer."""
@@ -130,6 +134,7 @@ class SqliteBackend:
         self._core = await self._writer.call(engine.connect)
         event.listen(engine, "before_cursor_execute", self._admit)
         raw.create_function("change_number", 0, self._change_number)
+        raw.set_progress_handler(self._is_late, _STEPS)
 
     @property
     def dialect(self) -> Dialect:
@@ -194,18 +199,27 @@ class SqliteBackend:
     def _change_number(self) -> int | None:
         return self._current.taken_change
 
+    def _is_late(self) -> bool:
+        return self._deadline is not None and self._deadline.has_passed
+
     def _attempt(self, work: Callable[[UnitOfWork], R], viewer: Any) -> Ending[R]:
+        deadline = DEADLINE.get()
         raw = self._writer.raw
         raw.execute("BEGIN IMMEDIATE")
+        self._deadline = deadline
         uow = self._current = SqliteUnitOfWork(raw, self._core, self._room, viewer)
         try:
             result = work(uow)
             uow.finish()
             raw.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            self._deadline = None
             raw.rollback()
+            if deadline is not None and _is_interrupted(error):
+                raise too_late(deadline.seconds) from error
             raise
         finally:
+            self._deadline = None
             uow.close()
         return Ending(result, uow.topics)
 
@@ -265,11 +279,8 @@ def _begin_exclusive(raw: sqlite3.Connection, path: str) -> None:
         raise explained(error, path) from error
 
 
-def too_slow(seconds: float) -> GradbookError:
-    """The error for a read that exceeds its time."""
-    return GradbookError(
-        Code.LIMIT_EXCEEDED, f"The query took longer than {seconds:g} seconds and was stopped: ask for less at once."
-    )
+def _is_interrupted(error: BaseException) -> bool:
+    return getattr(_driver_error(error), "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

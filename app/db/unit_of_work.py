@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.orm import Session
 
+from app.db.deadline import DEADLINE, too_late
 from app.db.guard import Guard
 from app.db.ids import IdGenerator
 
@@ -42,7 +43,18 @@ class UnitOfWork(ABC):
     transaction. Never commit, never await, and leave nothing behind that a second run of the function would double.
     """
 
-    __slots__ = ("_change", "_connection", "_has_ended", "_marks", "_room", "_session", "_topics", "now", "viewer")
+    __slots__ = (
+        "_change",
+        "_connection",
+        "_deadline",
+        "_has_ended",
+        "_marks",
+        "_room",
+        "_session",
+        "_topics",
+        "now",
+        "viewer",
+    )
 
     def __init__(self, connection: Connection, room: Room, viewer: Any) -> None:
         self._connection = connection
@@ -51,6 +63,7 @@ class UnitOfWork(ABC):
         self._topics: set[str] = set()
         self._marks: frozenset[str] = frozenset()
         self._change: int | None = None
+        self._deadline = DEADLINE.get()
         self._has_ended = False
         self.viewer = viewer
         self.now = datetime.datetime.now(datetime.UTC)
@@ -92,9 +105,11 @@ class UnitOfWork(ABC):
         return self._fetch(sql, params)
 
     def admit(self, sql: str) -> None:
-        """Called with the text of each statement before it is executed. Raises UnmarkedWriteError."""
+        """Called with the text of each statement before it is executed. Raises UnmarkedWriteError, and TIMEOUT."""
         if self._has_ended:
             raise RuntimeError("This unit of work has ended: what it read may be used, but it executes nothing more.")
+        if self._deadline is not None and self._deadline.has_passed:
+            raise too_late(self._deadline.seconds)
         self._room.guard.check(sql, self._marks)
 
     @property

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import GradbookError
-from app.graphql.http import BadRequestError, refusal
+from app.graphql.refusals import BadRequestError, refusal
 
 Handler = Callable[[Request], Awaitable[Response]]
 

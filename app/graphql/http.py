@@ -10,39 +10,18 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.errors import Code, GradbookError
+from app.errors import GradbookError
 from app.graphql import media, persisted
+from app.graphql.bodies import BodyLimits, demand_plain, is_small, receive_body
 from app.graphql.engine import Viewer
-from app.graphql.operations import Operations, Request, RequestError
+from app.graphql.operations import Operations, Prepared, Request, RequestError, Result
+from app.graphql.refusals import RETRY_SECONDS as RETRY_SECONDS
+from app.graphql.refusals import BadRequestError as BadRequestError
+from app.graphql.refusals import refusal as refusal
+from app.graphql.waiting import WhileWaitedFor
 
 Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]
 """Who is calling; raises UNAUTHENTICATED for credentials that are wrong."""
-
-STATUS = {
-    Code.UNAUTHENTICATED.name: 401,
-    Code.FORBIDDEN.name: 403,
-    Code.NOT_FOUND.name: 404,
-    Code.LIMIT_EXCEEDED.name: 413,
-    Code.RATE_LIMITED.name: 429,
-    Code.OVERLOADED.name: 503,
-    Code.DATABASE_BUSY.name: 503,
-    Code.DATABASE_UNAVAILABLE.name: 503,
-    Code.OUTCOME_UNKNOWN.name: 500,  # who gets 503 sends again without looking
-}
-
-RETRY_SECONDS = 1
-"""When a 503 that does not say so itself is to be tried again."""
-
-
-class BadRequestError(Exception):
-    """A request that is no GraphQL request."""
-
-    def __init__(self, status: int, message: str, code: Code = Code.INVALID_INPUT, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.code = code
-        self.headers = headers
 
 
 class GraphQLEndpoint:
@@ -51,10 +30,10 @@ class GraphQLEndpoint:
     JSON alone is taken: a page of another site can send every other type without asking first.
     """
 
-    def __init__(self, operations: Operations, identify: Identify, *, max_body_bytes: int) -> None:
+    def __init__(self, operations: Operations, identify: Identify, bodies: BodyLimits = BodyLimits()) -> None:  # noqa: B008 - frozen
         self._operations = operations
         self._identify = identify
-        self._max_body = max_body_bytes
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -80,59 +59,37 @@ class GraphQLEndpoint:
                 )
             if request.method == "GET" and not prepared.is_query:
                 raise only_reads()
-            result = await self._operations.execute(prepared, viewer)
+            result = await self._execute(request, prepared, viewer)
             return _json(result, 200 if "data" in result else failed, media_type)
         except RequestError as error:
             return _json(error.result, failed, media_type)
         except (BadRequestError, GradbookError) as error:
             return refusal(error, media_type)
 
+    async def _execute(self, request: HttpRequest, prepared: Prepared, viewer: Viewer | None) -> Result:
+        """A query ends with its caller's going away; a mutation goes on."""
+        if prepared.writes:
+            return await self._operations.execute(prepared, viewer)
+        async with WhileWaitedFor(request.receive):
+            return await self._operations.execute(prepared, viewer)
+
     async def read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
         """What is asked, and by whom. Raises BadRequestError, and UNAUTHENTICATED for wrong credentials."""
-        return await self._read(request), await self._identify(request)
-
-    async def _read(self, request: HttpRequest) -> Request:
         if request.method == "GET":
-            return _request(dict(request.query_params), from_url=True)
+            return _request(dict(request.query_params), from_url=True), await self._identify(request)
         if request.method != "POST":
             raise BadRequestError(
                 405, f"{request.method} is not supported: send POST, or GET for queries.", allow="GET, POST"
             )
         if wrong := media.wrong_content_type(request.headers.get("content-type", "")):
             raise BadRequestError(415, wrong)
-        try:
-            return _request(orjson.loads(await self._body(request)))
-        except orjson.JSONDecodeError as error:
-            raise BadRequestError(400, f"The body is no JSON: {error}.") from error
-
-    async def _body(self, request: HttpRequest) -> bytes:
-        too_long = BadRequestError(413, f"The body is longer than {self._max_body:,} bytes.", Code.LIMIT_EXCEEDED)
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_body:
-            raise too_long
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._max_body:
-                raise too_long
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-
-def refusal(error: BadRequestError | GradbookError, media_type: str = media.JSON) -> Response:
-    """The answer to a request that is not executed; a 503, or an error that says when, has a Retry-After."""
-    if isinstance(error, BadRequestError):
-        status, code, retry_after, headers = error.status, error.code.name, None, error.headers
-    else:
-        status, code, retry_after, headers = STATUS.get(error.code, 400), error.code, error.retry_after, {}
-    answer = _json({"errors": [{"message": error.message, "extensions": {"code": code}}]}, status, media_type)
-    if status == 401:
-        answer.headers["www-authenticate"] = "Bearer"
-    if retry_after is not None or status == 503:
-        answer.headers["retry-after"] = str(retry_after or RETRY_SECONDS)
-    answer.headers.update(headers)
-    return answer
+        demand_plain(request)
+        if is_small(request):
+            asked = _request(_parsed(await receive_body(request, self._bodies)))
+            return asked, await self._identify(request)
+        viewer = await self._identify(request)
+        bodies = self._bodies if viewer is not None else self._bodies.for_anonymous
+        return _request(_parsed(await receive_body(request, bodies))), viewer
 
 
 def only_reads() -> BadRequestError:
@@ -143,6 +100,13 @@ def only_reads() -> BadRequestError:
 def accepted(request: HttpRequest) -> str:
     """What the caller accepts; it may say so in several headers."""
     return ", ".join(request.headers.getlist("accept"))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(400, f"The body is no JSON: {error}.") from error
 
 
 def _request(body: Any, *, from_url: bool = False) -> Request:

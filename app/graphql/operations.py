@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Hashable, Mapping
@@ -23,6 +24,7 @@ from graphql import (
 )
 
 from app.db.database import Database
+from app.db.deadline import DEADLINE, Deadline, too_slow
 from app.errors import Code, GradbookError
 from app.graphql.discretion import discreet, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
@@ -105,11 +107,15 @@ class Operations:
         services: Any,
         limits: Limits = DEFAULTS,
         anonymous: Limits = ANONYMOUS,
+        *,
+        seconds: float = 60,
     ) -> None:
+        """`seconds` is how long a query or a mutation may take."""
         self._schema = built.graphql
         self._engine = built.engine
         self._database = database
         self._services = services
+        self._seconds = seconds
         self._persisted = PersistedQueries()
         self._documents = Documents(built, limits)
         # Apart, so that whoever has no key cannot drive out the documents of those who have.
@@ -137,7 +143,26 @@ class Operations:
         return Prepared(request, document, operation)
 
     async def execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
-        """Run a query or a mutation."""
+        """Run a query or a mutation. A query that takes too long is cut off, a mutation's transactions end themselves.
+
+        For who cuts off a transaction does not know whether it is stored.
+        """
+        if prepared.writes:
+            deadline = DEADLINE.set(Deadline.after(self._seconds))
+            try:
+                return await self._execute(prepared, viewer)
+            finally:
+                DEADLINE.reset(deadline)
+        time = asyncio.timeout(self._seconds)
+        try:
+            async with time:
+                return await self._execute(prepared, viewer)
+        except TimeoutError:
+            if not time.expired():
+                raise
+            return {"data": None, "errors": [shown(too_slow(self._seconds))]}
+
+    async def _execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
         result = execute(**self._arguments(prepared, viewer), executor_class=FragmentExecutor)
         if inspect.isawaitable(result):
             result = await result

@@ -112,7 +112,7 @@ async def test_a_read_that_takes_too_long_is_stopped(database_url: str) -> None:
     async with await Database.open(database_url, options=Options(read_timeout=0.2, readers=1)) as database:
         with pytest.raises(GradbookError, match=r"took longer than 0\.2 seconds") as raised:
             await database.read(FOREVER[database.dialect_name])
-        assert raised.value.code == "LIMIT_EXCEEDED"
+        assert raised.value.code == "TIMEOUT"
         assert await database.read("SELECT 1") == [(1,)]
 
 

@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection, Request
 
 from app.db.database import Database
 from app.errors import Code, GradbookError
+from app.graphql.bodies import BodyLimits
 from app.graphql.engine import Viewer
 from app.graphql.http import GraphQLEndpoint
 from app.graphql.operations import Operations
@@ -252,25 +253,31 @@ def socket(deeds: Deeds, limits: SocketLimits = DEFAULTS, database: Database | N
     return GraphQLSocket(operations, deeds.identify, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits)
 
 
-def streams(deeds: Deeds, limits: StreamLimits | None = None, database: Database | None = None) -> EventStreams:
+def streams(
+    deeds: Deeds,
+    limits: StreamLimits | None = None,
+    database: Database | None = None,
+    bodies: BodyLimits = BodyLimits(1024 * 1024),  # noqa: B008 - frozen
+    seconds: float = 60,
+) -> EventStreams:
     """The door for HTTP over the schema. Who asks stands in the header `name`."""
 
     async def identify(request: Request) -> Viewer | None:
         return await deeds.identify(request, {"name": request.headers.get("name")})
 
-    operations = _operations(deeds, database)
-    endpoint = GraphQLEndpoint(operations, identify, max_body_bytes=1024 * 1024)
+    operations = _operations(deeds, database, seconds)
+    endpoint = GraphQLEndpoint(operations, identify, bodies)
     return EventStreams(
         endpoint, operations, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits or StreamLimits()
     )
 
 
-def _operations(deeds: Deeds, database: Database | None) -> Operations:
+def _operations(deeds: Deeds, database: Database | None, seconds: float = 60) -> Operations:
     built = Built(cast(Any, None), schema(deeds), cast(Any, SimpleNamespace(entities={})))
-    return Operations(built, cast(Database, database), None)
+    return Operations(built, cast(Database, database), None, seconds=seconds)
 
 
-def config(app: GraphQLSocket | EventStreams, **options: Any) -> uvicorn.Config:
+def config(app: Any, **options: Any) -> uvicorn.Config:
     """As the product runs it."""
     return uvicorn.Config(
         app,

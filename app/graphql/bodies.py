@@ -1,0 +1,67 @@
+"""Request bodies: of which coding, how large, and in what time they have to be here."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from starlette.requests import Request
+
+from app.errors import Code
+from app.graphql.refusals import BadRequestError
+
+SMALL = 64 * 1024
+"""Bytes of a body that are taken before anybody asks who sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What a body may be: its bytes, how many of 100 those may send who are not signed in, and the seconds it has."""
+
+    max_bytes: int = 32 * 1024 * 1024
+    anonymous_percent: int = 10
+    seconds: float = 30
+
+    @property
+    def for_anonymous(self) -> BodyLimits:
+        """Those of callers who are not signed in."""
+        return replace(self, max_bytes=max(SMALL, self.max_bytes * self.anonymous_percent // 100))
+
+
+def demand_plain(request: Request) -> None:
+    """Raise BadRequestError for a body that is compressed: a few bytes of it can unpack to any number."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            message = f"The body is compressed (Content-Encoding: {value.decode('latin-1')}): send it as it is."
+            raise BadRequestError(415, message, accept_encoding="identity")
+
+
+def is_small(request: Request) -> bool:
+    """Whether the body is said to be small, which the server holds it to."""
+    declared = _declared(request)
+    return declared is not None and declared <= SMALL
+
+
+async def receive_body(request: Request, limits: BodyLimits) -> bytes:
+    """The whole body. Raises BadRequestError for one that is too long or too slow, and ClientDisconnect."""
+    too_long = f"The body is longer than {limits.max_bytes:,} bytes."
+    if (_declared(request) or 0) > limits.max_bytes:
+        raise BadRequestError(413, too_long, Code.LIMIT_EXCEEDED)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limits.max_bytes:
+                    raise BadRequestError(413, too_long, Code.LIMIT_EXCEEDED)
+                chunks.append(chunk)
+    except TimeoutError:
+        message = f"The body was not complete after {limits.seconds:g} seconds (GRADBOOK_BODY_SECONDS)."
+        raise BadRequestError(408, message, Code.TIMEOUT, connection="close") from None
+    return b"".join(chunks)
+
+
+def _declared(request: Request) -> int | None:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else None
