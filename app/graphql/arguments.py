@@ -57,13 +57,11 @@ class Binder:
         if not order:
             order = tuple((name, False) for name in declared.order)
         tag = order_tag(target, order, values)
-        cursors = {}
-        for name in ("after", "before"):
-            cursor = arguments.get(name)
-            types = key_types(target, order, self.entities)
-            keys = () if cursor is None else parse_cursor(cursor, self.secret, tag, types, (name,))
-            indexes = tuple(None if key is None else put(values, key) for key in keys)
-            cursors[name] = None if cursor is None else indexes
+        cursors: dict[str, tuple[int | None, ...] | None] = {"after": None, "before": None}
+        for name in cursors:
+            if (cursor := arguments.get(name)) is not None:
+                keys = parse_cursor(cursor, self.secret, tag, key_types(target, order, self.entities), (name,))
+                cursors[name] = tuple(None if key is None else put(values, key) for key in keys)
         numbers = put(values, size), put(values, size + 1), put(values, tag)
         text: str | None = arguments.get("search")
         terms = None if text is None or target.search is None else target.search.terms(text)

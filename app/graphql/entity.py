@@ -191,7 +191,7 @@ class Search:
     description: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entity:
     """A GraphQL type and its rows.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Integer
@@ -56,6 +57,7 @@ def is_json(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, JsonText) and not isinstance(type_, TextList)
 
 
+@cache
 def json_columns(entity: Entity) -> dict[str, str]:
     """The entity's filterable JSON columns by the member of `orderBy` that means them: the first is `json`."""
     names = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -88,10 +88,12 @@ def parse_order(entity: Entity, raw: Sequence[Mapping[str, Any]] | None, values:
     column and (relation, field, index of the name, …) of the child of a name. What comes after the id orders nothing,
     and is left out.
     """
+    if not raw:
+        return ()
     columns, items = json_columns(entity), named_items(entity)
     ways = ["field", *columns, *items]
     keys: list[Shape] = []
-    for index, item in enumerate(raw or ()):
+    for index, item in enumerate(raw):
         here = (*path, index)
         descending = item["direction"].value == "DESC"
         given = [way for way in ways if item.get(way) is not None]
@@ -122,6 +124,7 @@ class Named(NamedTuple):
     by: str
 
 
+@cache
 def named_items(entity: Entity) -> dict[str, Named]:
     """What an order can name an item of: `metric` for a list of Metric."""
     declared = ((name, field[1]) for name, field in entity.fields.items())
