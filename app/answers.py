@@ -18,17 +18,23 @@ _CAREFUL = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),  # what asks by CORS is not concerned
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
 _CODES = {401: Code.UNAUTHENTICATED, 403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 413: Code.LIMIT_EXCEEDED}
 
 
-def careful(headers: Headers) -> list[tuple[bytes, bytes]]:
+# Whoever came by https once does not come in the clear for a year. Other hosts of the domain are not ours to bind.
+_BY_HTTPS = (b"strict-transport-security", b"max-age=31536000")
+
+
+def careful(headers: Headers, scheme: str = "http") -> list[tuple[bytes, bytes]]:
     """An answer's headers, with those that it does not set itself."""
     given = list(headers)
     names = {name for name, _ in given}
-    return given + [header for header in _CAREFUL if header[0] not in names]
+    missing = [header for header in _CAREFUL if header[0] not in names]
+    return [*given, *missing, _BY_HTTPS] if scheme == "https" else given + missing
 
 
 async def refused(request: Request, error: Exception) -> Response:

@@ -6,13 +6,12 @@ import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -25,6 +24,7 @@ from app.accounts.throttle import SignInLimits
 from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
 from app.answers import refused
+from app.cross_origin import CrossOriginGuard, CrossOriginHeaders, Origins
 from app.errors import GradbookError
 from app.graphql.bodies import BodyLimits
 from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
@@ -46,6 +46,7 @@ def build_app(settings: Settings) -> Starlette:
     window = datetime.timedelta(minutes=settings.sign_in_window_minutes)
     sign_ins = SignInLimits(settings.sign_in_attempts, settings.sign_in_attempts_per_address, window)
     uploads = annotation_http.UploadLimits(settings.max_import_bytes, settings.import_seconds)
+    origins = Origins(settings.allowed_origins, settings.public_url)
     return Starlette(
         routes=[
             Route("/graphql", _InState("graphql")),
@@ -57,13 +58,19 @@ def build_app(settings: Settings) -> Starlette:
             *training_http.routes(lambda request: _services(request.scope).database, _identify_request),
             *web.routes(),
         ],
-        middleware=[Middleware(RequestLog)],
+        middleware=[
+            Middleware(CrossOriginHeaders, origins),
+            Middleware(RequestLog),
+            Middleware(CrossOriginGuard, origins),
+        ],
         exception_handlers={HTTPException: refused},
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, origins),
     )
 
 
-def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
+def _lifespan(
+    settings: Settings, origins: Origins
+) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         web.warn_when_not_built()
@@ -75,13 +82,13 @@ def _lifespan(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextM
                 built, services.database, services, limits, anonymous, seconds=settings.operation_seconds
             )
             bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
-            origin_allowed, watch = _origin_allowed(settings), _watch(services)
+            watch = _watch(services)
             endpoint = GraphQLEndpoint(operations, _identify_request, bodies)
-            streams = EventStreams(endpoint, operations, origin_allowed=origin_allowed, watch=watch)
+            streams = EventStreams(endpoint, operations, origin_allowed=origins.allow, watch=watch)
             socket = GraphQLSocket(
                 operations,
                 _identify_socket,
-                origin_allowed=origin_allowed,
+                origin_allowed=origins.allow,
                 watch=watch,
                 limits=SocketLimits(max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_body_bytes),
             )
@@ -113,21 +120,6 @@ async def _identify_socket(websocket: WebSocket, connection_params: Mapping[str,
     """The payload of `connection_init` goes before the header: a browser cannot set headers on a socket."""
     authorization = authorization_of(connection_params) or websocket.headers.get("authorization")
     return await identify(_services(websocket.scope).database, authorization, websocket.cookies.get(SESSION_COOKIE))
-
-
-def _origin_allowed(settings: Settings) -> Callable[[HTTPConnection], bool]:
-    """A browser sends its cookie along with every page's stream: our own pages, and those configured, may open one.
-
-    Programs send no Origin.
-    """
-
-    def allowed(connection: HTTPConnection) -> bool:
-        origin = connection.headers.get("origin")
-        if origin is None or origin in settings.allowed_origins:
-            return True
-        return urlsplit(origin).netloc == connection.headers.get("host")
-
-    return allowed
 
 
 def _watch(

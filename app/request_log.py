@@ -46,7 +46,10 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*careful(message.get("headers", ())), (HEADER, request_id)]
+                message["headers"] = [
+                    *careful(message.get("headers", ()), scope.get("scheme", "http")),
+                    (HEADER, request_id),
+                ]
             elif message["type"] == "websocket.accept":
                 status = 101
                 message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]

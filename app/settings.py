@@ -59,6 +59,19 @@ def _split_at_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _origins(value: Any) -> Any:
+    return tuple(_origin(part) for part in _split_at_commas(value))
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it: in small letters, without the port that its scheme has anyway."""
+    parts = urlsplit(text.lower())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f"{text!r} is no origin such as https://ui.example.com: write each one, none stands for all")
+    default = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default)}"
+
+
 def _networks(value: Any) -> Any:
     parts = _split_at_commas(value)
     for part in parts:
@@ -162,8 +175,9 @@ class Settings(BaseSettings):
         ("127.0.0.1", "::1"),
         description="Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, or *.",
     )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
-        (), description="Other web origins that may use the API from a browser: https://ui.example.com,https://…"
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        (),
+        description="Other web origins whose pages may do all that our own may: https://ui.example.com,https://…",
     )
 
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")

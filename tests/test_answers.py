@@ -50,7 +50,11 @@ def test_what_an_answer_sets_itself_stays() -> None:
     page = [(b"content-security-policy", b"default-src 'self'"), (b"x-other", b"1"), (b"cache-control", b"no-cache")]
     headers = careful(page)
     assert headers[:3] == page
-    assert sorted(name for name, _ in headers[3:]) == [b"referrer-policy", b"x-content-type-options"]
+    assert sorted(name for name, _ in headers[3:]) == [
+        b"cross-origin-resource-policy",
+        b"referrer-policy",
+        b"x-content-type-options",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,23 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("GRADBOOK_ALLOWED_ORIGINS", "https://a.example, https://b.example")
     assert load().allowed_origins == ("https://a.example", "https://b.example")
     assert rows()["GRADBOOK_ALLOWED_ORIGINS"].value == "https://a.example,https://b.example"
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://UI.example.com/", "https://ui.example.com"),
+        ("https://ui.example.com:443", "https://ui.example.com"),
+        ("http://localhost:3000", "http://localhost:3000"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_write_it(monkeypatch: pytest.MonkeyPatch, written: str, origin: str) -> None:
+    monkeypatch.setenv("GRADBOOK_ALLOWED_ORIGINS", written)
+    assert load().allowed_origins == (origin,)
+
+
+@pytest.mark.parametrize("written", ["*", "null", "ui.example.com", "https://a.example/path", "ftp://a.example"])
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("GRADBOOK_ALLOWED_ORIGINS", written)
+    with pytest.raises(GradbookError, match="is no origin such as https://ui"):
+        load()

@@ -12,7 +12,7 @@ MAX_LINES = 450
 
 # Imports go down this list, or stay on a line.
 LAYERS = [
-    {"cli", "asgi", "request_log", "answers", "web"},
+    {"cli", "asgi", "request_log", "answers", "cross_origin", "web"},
     {"schema", "services"},
     {"training"},
     {"annotation"},

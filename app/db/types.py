@@ -27,9 +27,12 @@ from sqlalchemy import (
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncpgString
+from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 from typing_extensions import override
+
+from app.errors import Code, GradbookError
 
 # `ck` names are given by us; the others follow from the columns, so that a migration can name what it alters.
 NAMING_CONVENTION = {
@@ -233,12 +236,20 @@ def _finite(value: Any) -> Any:
     return value
 
 
+class UnstorableTextError(GradbookError, ValueError, DontWrapMixin):
+    """A text that databases cannot hold, wherever it is noticed: at the latest on its way into a statement."""
+
+
 def checked_text(value: str) -> str:
-    """The text itself, if the databases can hold it. PostgreSQL has no NUL, and SQLite's functions stop at one."""
+    """The text itself, if the databases can hold it. PostgreSQL has no NUL, and SQLite's functions stop at one.
+
+    Raises UnstorableTextError, which is INVALID_INPUT.
+    """
     at = value.find("\0")
     if at >= 0:
         shown = value if len(value) <= 40 else f"{value[: max(at, 1)][:40]}…"
-        raise ValueError(f"Text cannot hold NUL characters (U+0000); {shown!r} has one at position {at}: remove it.")
+        message = f"Text cannot hold NUL characters (U+0000); {shown!r} has one at position {at}: remove it."
+        raise UnstorableTextError(Code.INVALID_INPUT, message)
     return value
 
 

@@ -6,6 +6,7 @@ with the square of the fields that answer under one name. So these are measured 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
@@ -14,10 +15,12 @@ from graphql import (
     DirectiveNode,
     DocumentNode,
     FieldNode,
+    FloatValueNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
+    IntValueNode,
     ListValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
@@ -174,17 +177,28 @@ def _count(values: list[ValueNode]) -> int:
     while values:
         value = values.pop()
         count += 1
-        if isinstance(value, ListValueNode):
+        if isinstance(value, FloatValueNode | IntValueNode):
+            _check_number(value)
+        elif isinstance(value, ListValueNode):
             values.extend(value.values)
         elif isinstance(value, ObjectValueNode):
             values.extend(item.value for item in value.fields)
     return count
 
 
+def _check_number(value: FloatValueNode | IntValueNode) -> None:
+    """JSON's decoder refuses such a number in variables; from the document it would come as an infinity."""
+    text = value.value
+    if not math.isfinite(float(text)):
+        shown = text if len(text) <= 40 else f"{text[:20]}… ({len(text):,} characters)"
+        raise GraphQLError(f"{shown} is beyond the numbers of 64 bits, which end at about 1.8e308.", value)
+
+
 def measure(document: DocumentNode) -> Size:
     """How large a document is. Every fragment is measured once, so the time is linear in the text.
 
-    With a cycle among its fragments a document has no size; `is_cyclic` says so.
+    With a cycle among its fragments a document has no size; `is_cyclic` says so. Raises GraphQLError for a number
+    that no double comes near to.
     """
     operations: list[_Part] = []
     fragments: dict[str, _Part] = {}

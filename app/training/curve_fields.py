@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.graphql.engine import Engine, required_viewer
+from app.graphql.filters import stored_text
 from app.graphql.refs import ref
 from app.graphql.selection import Info
 from app.training.task_names import TaskName, task_name
@@ -47,7 +48,8 @@ _FIELDS = {
 async def _load(context: Any, tasks: Sequence[TaskName], arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
     from app.training.curves import Asked, load_curves  # noqa: PLC0415 - numpy comes later
 
-    metrics = list(dict.fromkeys(arguments["metrics"]))
+    names = [stored_text(name, ("metrics", index)) for index, name in enumerate(arguments["metrics"])]
+    metrics = list(dict.fromkeys(names))
     asked = Asked(metrics, arguments["maxPoints"], *_steps(arguments))
     curves = await load_curves(context.database, context.viewer, list(dict.fromkeys(tasks)), asked)
     return [

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.errors import GradbookError
 from app.graphql.engine import Engine, required_viewer
+from app.graphql.filters import stored_text
 from app.graphql.refs import Ref, ref
 from app.graphql.selection import Info
 from app.training.comparison import ComparedTask, Comparison, Point, load_comparison
@@ -22,6 +23,8 @@ async def resolve_statistics(engine: Engine, info: Info, arguments: dict[str, An
 
     required_viewer(info.context)
     given = {name: arguments.get(name) for name in ("metric", "threshold", "bins")}
+    if given["metric"] is not None:
+        stored_text(given["metric"], ("metric",))
     asked = Asked(by=arguments["by"], goal=arguments.get("goal") or Goal.MINIMIZE, **given)
     groups = await load_statistics(engine, info.context, arguments.get("where"), asked)
     answer = TrainStatistics(groups=[_group(one) for one in groups])
@@ -60,7 +63,7 @@ async def resolve_comparison(engine: Engine, info: Info, arguments: dict[str, An
         info.context.database,
         info.context.viewer,
         list(dict.fromkeys(names)),
-        arguments["metric"],
+        stored_text(arguments["metric"], ("metric",)),
         goal,
         arguments.get("threshold"),
     )
@@ -104,8 +107,9 @@ async def resolve_recommendation(engine: Engine, info: Info, arguments: dict[str
 
     required_viewer(info.context)
     given = arguments["input"]
-    asked = AskedRecommendation(given["modelName"], given["metric"], given["goal"], given.get("where"))
     try:
+        model, metric = (stored_text(given[name], (name,)) for name in ("modelName", "metric"))
+        asked = AskedRecommendation(model, metric, given["goal"], given.get("where"))
         found = await load_recommendation(engine, info.context, asked)
     except GradbookError as error:
         raise error.below("input") from None

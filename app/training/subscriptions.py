@@ -13,6 +13,7 @@ from app.annotation.sql import among_ids
 from app.errors import Code, GradbookError
 from app.graphql.engine import Engine, See, ref, required_viewer
 from app.graphql.entity import Rows
+from app.graphql.filters import stored_text
 from app.graphql.scalars import Steps, Times, Values, encode_id
 from app.graphql.schema import Where, root
 from app.graphql.selection import Info
@@ -114,6 +115,8 @@ def _message(task_id: int, found: Progress) -> TrainProgress:
 
 
 def _check_metrics(metrics: Sequence[str] | None) -> None:
+    for index, name in enumerate(metrics or ()):
+        stored_text(name, ("metrics", index))
     if metrics is not None and len(metrics) > MAX_METRICS:
         message = f"{len(metrics):,} metrics; at most {MAX_METRICS:,} are allowed. Without any, all are watched."
         raise GradbookError(Code.LIMIT_EXCEEDED, message, ("metrics",))

@@ -33,6 +33,7 @@ SECURITY = {
     "x-frame-options": "DENY",  # browsers that do not know frame-ancestors
     "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 
