@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -20,6 +21,7 @@ from starlette.websockets import WebSocket
 from app import web
 from app.accounts import http as accounts_http
 from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
+from app.accounts.registered import read_operations
 from app.accounts.throttle import SignInLimits
 from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
@@ -30,6 +32,7 @@ from app.graphql.bodies import BodyLimits
 from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
 from app.graphql.limits import limits_of
 from app.graphql.operations import Operations
+from app.graphql.registered import Registered
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.graphql.sse import EventStreams
 from app.live.access import Grant
@@ -56,7 +59,7 @@ def build_app(settings: Settings) -> Starlette:
             *accounts_http.routes(lambda request: _services(request.scope).database, lifetime, sign_ins),
             *annotation_http.routes(lambda request: _services(request.scope).database, _identify_request, uploads),
             *training_http.routes(lambda request: _services(request.scope).database, _identify_request),
-            *web.routes(),
+            *web.routes(registered_only=settings.registered_only),
         ],
         middleware=[
             Middleware(CrossOriginHeaders, origins),
@@ -76,10 +79,11 @@ def _lifespan(
         web.warn_when_not_built()
         async with open_services(settings) as services:
             built = build_schema(services.cursor_secret)
+            registered = Registered(partial(read_operations, services.database), only=settings.registered_only)
             limits = limits_of(settings)
             anonymous = limits.for_anonymous(settings.anonymous_percent)
             operations = Operations(
-                built, services.database, services, limits, anonymous, seconds=settings.operation_seconds
+                built, services.database, services, limits, anonymous, registered, seconds=settings.operation_seconds
             )
             bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
             watch = _watch(services)
@@ -92,7 +96,8 @@ def _lifespan(
                 watch=watch,
                 limits=SocketLimits(max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_body_bytes),
             )
-            yield {"services": services, "graphql": streams, "socket": socket}
+            async with registered.followed():
+                yield {"services": services, "graphql": streams, "socket": socket}
 
     return lifespan
 

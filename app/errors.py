@@ -17,6 +17,9 @@ class Code(Enum):
         "The GraphQL text cannot be run: a syntax error, something the schema does not have, or no such operation."
     )
     PERSISTED_QUERY_NOT_FOUND = "No document was sent with this hash yet: send its text and the hash together, once."
+    OPERATION_NOT_REGISTERED = (
+        "No operation is registered under this id; or the server runs registered operations only, and this is none."
+    )
     INVALID_ID = "The text is not an id, or it is the id of another kind of thing."
     INVALID_CURSOR = "The cursor was not made by this connection, or for another order or filter."
     DUPLICATE = "Something with this name or external id exists already."

@@ -180,6 +180,10 @@ class Settings(BaseSettings):
         description="Other web origins whose pages may do all that our own may: https://ui.example.com,https://…",
     )
 
+    registered_only: bool = Field(
+        False,
+        description="Run operations that `gradbook operations register` registered, and no others: GraphiQL is closed.",
+    )
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")
     body_seconds: float = Field(
         30, gt=0, le=3600, description="How long a request's body may take to arrive; then it is broken off, with 408."

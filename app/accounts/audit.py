@@ -22,6 +22,8 @@ from app.origin import ORIGIN
 
 PROTECTED = (Protection("audit_event"),)
 
+_AT_ONCE = 1_000  # events: databases take some 32,000 parameters, and each has 12
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -54,7 +56,7 @@ class EventRow:
 
 
 def audit(uow: UnitOfWork, *events: Event, actor: Viewer | None = None) -> None:
-    """Write what happened, by `actor` or else the viewer. One statement for any number of events."""
+    """Write what happened, by `actor` or else the viewer. One statement for a thousand events."""
     if not events:
         return
     who: Viewer | None = actor or uow.viewer
@@ -81,7 +83,8 @@ def audit(uow: UnitOfWork, *events: Event, actor: Viewer | None = None) -> None:
     ]
     with uow.marked("audit_event"):
         # `values` of a list is one statement, `execute` with a list would be one for each.
-        uow.connection.execute(insert(AuditEvent).values(rows))
+        for first in range(0, len(rows), _AT_ONCE):
+            uow.connection.execute(insert(AuditEvent).values(rows[first : first + _AT_ONCE]))
 
 
 def change(before: object, after: object) -> dict[str, object]:

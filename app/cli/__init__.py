@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from app.cli import accounts, demo, maintenance, output, serve, tasks, transfer
+from app.cli import accounts, demo, maintenance, output, registered, serve, tasks, transfer
 from app.cli.session import database_failure
 from app.errors import GradbookError
 
@@ -58,6 +58,15 @@ def build_cli() -> typer.Typer:
             tasks.task_watch,
         ),
         name="task",
+    )
+    cli.add_typer(
+        _add(
+            _group("Registered operations: what production frontends send, and nothing else."),
+            registered.operations_register,
+            registered.operations_list,
+            registered.operations_remove,
+        ),
+        name="operations",
     )
     return _add(
         cli,

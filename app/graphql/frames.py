@@ -169,15 +169,17 @@ def _id(message: Json) -> str:
 def _request(payload: Any) -> Request:
     if not isinstance(payload, dict):
         raise _bad(f"The payload of 'subscribe' is {_kind(payload)}: expected an object with a 'query'.")
-    query, name = payload.get("query"), payload.get("operationName")
+    query, name, document_id = payload.get("query"), payload.get("operationName"), payload.get("documentId")
     extensions = _optional_object(payload, "extensions")
-    if query is None and extensions and persisted.NAME in extensions:
+    if not isinstance(document_id, str | None):
+        raise _bad(f"'documentId' is {_kind(document_id)}: expected the id of a registered operation.")
+    if query is None and (document_id or (extensions and persisted.NAME in extensions)):
         query = ""
     if not isinstance(query, str):
         raise _bad(f"'query' is {_kind(query)}: expected the GraphQL document as text.")
     if not isinstance(name, str | None):
         raise _bad(f"'operationName' is {_kind(name)}: expected text.")
-    return Request(query, _optional_object(payload, "variables"), name, extensions)
+    return Request(query, _optional_object(payload, "variables"), name, extensions, document_id)
 
 
 def _optional_object(holder: Json, name: str) -> Json | None:

@@ -75,6 +75,11 @@ class GraphQLEndpoint:
 
     async def read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
         """What is asked, and by whom. Raises BadRequestError, and UNAUTHENTICATED for wrong credentials."""
+        asked, viewer = await self._read(request)
+        await self._operations.look_up(asked)
+        return asked, viewer
+
+    async def _read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
         if request.method == "GET":
             return _request(dict(request.query_params), from_url=True), await self._identify(request)
         if request.method != "POST":
@@ -115,9 +120,11 @@ def _request(body: Any, *, from_url: bool = False) -> Request:
         raise BadRequestError(
             400, 'The body is no object: send {"query": "…", "variables": {…}, "operationName": "…"}.'
         )
-    query, name = body.get("query"), body.get("operationName")
+    query, name, document_id = body.get("query"), body.get("operationName"), body.get("documentId")
     extensions = _object(body, "extensions", from_url)
-    if query is None and extensions and persisted.NAME in extensions:
+    if document_id is not None and not isinstance(document_id, str):
+        raise BadRequestError(400, "'documentId' is no text: it is the id of a registered operation.")
+    if query is None and (document_id or (extensions and persisted.NAME in extensions)):
         query = ""
     if not isinstance(query, str):
         raise BadRequestError(
@@ -125,7 +132,7 @@ def _request(body: Any, *, from_url: bool = False) -> Request:
         )
     if name is not None and not isinstance(name, str):
         raise BadRequestError(400, "'operationName' is no text.")
-    return Request(query, _object(body, "variables", from_url), name or None, extensions)
+    return Request(query, _object(body, "variables", from_url), name or None, extensions, document_id)
 
 
 def _object(body: dict[str, Any], name: str, from_url: bool) -> dict[str, Any] | None:

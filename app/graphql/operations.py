@@ -32,6 +32,7 @@ from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
 from app.graphql.limits import ANONYMOUS, DEFAULTS, Limits
 from app.graphql.persisted import PersistedQueries
+from app.graphql.registered import Registered
 from app.graphql.schema import Built
 from app.graphql.sharing import Feed, Message, Send, Shared, follow
 
@@ -46,12 +47,13 @@ MAX_ANONYMOUS_DOCUMENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a caller sends: see the GraphQL over HTTP specification. `query` is empty where a hash stands for it."""
+    """What a caller sends: see the GraphQL over HTTP specification. `query` is empty where a name stands for it."""
 
     query: str
     variables: Mapping[str, Any] | None = None
     operation_name: str | None = None
     extensions: Mapping[str, Any] | None = None
+    document_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -100,13 +102,14 @@ class RequestError(Exception):
 class Operations:
     """Prepares and runs the operations of one schema."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server lays down, each with its default
         self,
         built: Built,
         database: Database,
         services: Any,
         limits: Limits = DEFAULTS,
         anonymous: Limits = ANONYMOUS,
+        registered: Registered | None = None,
         *,
         seconds: float = 60,
     ) -> None:
@@ -116,11 +119,15 @@ class Operations:
         self._database = database
         self._services = services
         self._seconds = seconds
-        self._persisted = PersistedQueries()
+        self._persisted = PersistedQueries(registered)
         self._documents = Documents(built, limits)
         # Apart, so that whoever has no key cannot drive out the documents of those who have.
         self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS, hide_suggestions=True)
         self._names = names_of(built.graphql)
+
+    async def look_up(self, request: Request) -> None:
+        """Before `prepare`: learn what was registered meanwhile, if the request names what is not known."""
+        await self._persisted.look_up(request)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         """Parse, validate and choose the operation, within the viewer's limits. Raises RequestError."""

@@ -246,6 +246,7 @@ class _Connection:
             raise SocketError(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id} already exists")
         try:
             await self._make_room()
+            await self._door.operations.look_up(request)
             prepared = self._door.operations.prepare(request, self._viewer)
         except RequestError as error:
             await self._send(frames.error(id, error.result["errors"]))

@@ -56,8 +56,11 @@ _TYPES = {
 log = structlog.get_logger(__name__)
 
 
-def routes(static: Path = STATIC) -> list[BaseRoute]:
-    """`/`, the pages, and what they load. They answer 503, with what to do, as long as `static` is not there."""
+def routes(static: Path = STATIC, *, registered_only: bool = False) -> list[BaseRoute]:
+    """`/`, the pages, and what they load. They answer 503, with what to do, as long as `static` is not there.
+
+    Where registered operations alone are run, GraphiQL could do nothing: its page says so.
+    """
     files = _Files(static)
 
     async def home(_request: Request) -> Response:
@@ -69,11 +72,15 @@ def routes(static: Path = STATIC) -> list[BaseRoute]:
         except HTTPException:
             return HTMLResponse(_NOT_BUILT, 503, {**SECURITY, "cache-control": "no-store"})
 
+    async def closed(_request: Request) -> Response:
+        return HTMLResponse(_CLOSED, 403, {**SECURITY, "cache-control": "no-store"})
+
     async def file(request: Request) -> Response:
         return await files.get_response(request.url.path.strip("/"), request.scope)
 
     return [
         Route("/", home, methods=["GET"]),
+        *([Route(HOME, closed, methods=["GET"])] if registered_only else []),
         *(Route(f"/{name}", page, methods=["GET"]) for name in PAGES),
         Mount("/assets", _Files(static / "assets", immutable=True)),
         *(Route(f"/{name}", file, methods=["GET"]) for name in FILES),
@@ -132,15 +139,28 @@ def _takes_gzip(headers: Headers) -> bool:
     return False
 
 
-_NOT_BUILT = f"""<!doctype html>
+def _notice(heading: str, *paragraphs: str) -> str:
+    return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>GraphiQL is not built · Gradbook</title>
+<title>{heading} · Gradbook</title>
 <style>body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 36rem; margin: 15vh auto; padding: 0 1.5rem }}</style>
-<h1>GraphiQL is not built</h1>
-<p>{ADVICE.replace("`make web`", "<code>make web</code>")}</p>
-<p>GraphQL is at <code>/graphql</code>: send a POST with <code>Authorization: Bearer KEY</code>.</p>
+<h1>{heading}</h1>
+{"".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)}
 </html>
 """
+
+
+_NOT_BUILT = _notice(
+    "GraphiQL is not built",
+    ADVICE.replace("`make web`", "<code>make web</code>"),
+    "GraphQL is at <code>/graphql</code>: send a POST with <code>Authorization: Bearer KEY</code>.",
+)
+_CLOSED = _notice(
+    "GraphiQL is closed",
+    "This server runs registered operations only (<code>GRADBOOK_REGISTERED_ONLY</code>), and refuses what "
+    "would be written here.",
+    "To explore, start another server on the same database without that setting, where strangers cannot reach it.",
+)

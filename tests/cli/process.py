@@ -16,7 +16,9 @@ _SECONDS = 120
 def run(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, files: tuple[Path, Path, Path]) -> int:
     """Run `gradbook` with these files as standard input, output and error; its exit code."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["app.cli", "app.cli.schema_file", "app.cli.watching", "app.db.migrate"])
+    context.set_forkserver_preload(
+        ["app.cli", "app.cli.schema_file", "app.cli.watching", "app.db.migrate", "app.schema"]
+    )
     process = context.Process(target=_become, args=(list(arguments), dict(environment), folder, files))
     process.start()
     process.join(_SECONDS)

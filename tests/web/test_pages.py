@@ -89,6 +89,16 @@ async def test_every_answer_is_fenced_in(static: Path, tmp_path: Path) -> None:
         assert answer.headers["referrer-policy"] == "same-origin"
 
 
+async def test_where_operations_are_registered_graphiql_is_closed(static: Path) -> None:
+    transport = httpx2.ASGITransport(Starlette(routes=routes(static, registered_only=True)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        page = await client.get("/graphiql")
+        assert (page.status_code, page.headers["cache-control"]) == (403, "no-store")
+        assert "GRADBOOK_REGISTERED_ONLY" in page.text
+        assert page.headers["x-frame-options"] == "DENY"
+        assert (await client.get("/sign-in")).status_code == 200
+
+
 async def test_without_a_build_the_pages_say_what_to_do(tmp_path: Path) -> None:
     static = tmp_path / "nothing"
     async with visit(static) as client:
