@@ -4,13 +4,16 @@ Log with `structlog.get_logger(__name__)` and keywords. What `structlog.contextv
 binds `request_id`) is on every line of that request.
 """
 
+import io
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from app.visible import visible
 
 # Whole words of a key: `api_key` and `Set-Cookie` are secret, `keyword` is not.
 _SECRET = frozenset({"authorization", "cookie", "key", "password", "passwd", "secret", "token"})
@@ -39,9 +42,8 @@ def configure(level: str, log_format: Literal["console", "json"]) -> None:
     if log_format == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     else:
-        # Tracebacks without local variables, which hold secrets.
         colors = sys.stderr.isatty()
-        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
+        last = [_make_visible, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_write_traceback)]
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -66,5 +68,20 @@ def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
     return event
 
 
+def _make_visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Values are what clients sent: none becomes a line of its own, or steers the terminal."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = visible(value, lines=key == "stack")
+    return event
+
+
+def _write_traceback(to: TextIO, exc_info: ExcInfo) -> None:
+    """Without local variables, which hold secrets, and indented: a message of several lines looks like no log line."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    to.write("".join(f"\n    {line}" for line in visible(text.getvalue(), lines=True).strip("\n").split("\n")))
+
+
 def _json(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return visible(orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode())

@@ -67,3 +67,27 @@ def test_anything_can_be_logged_as_json(capsys: pytest.CaptureFixture[str]) -> N
     logs.configure("info", "json")
     structlog.get_logger("app").info("odd", value=sys, table={1: object})
     assert lines(capsys)[0]["table"] == {"1": "<class 'object'>"}
+
+
+EVIL = "a\x1b[2J\x9b31m\u202eb\r\n2026-01-31T09:00:00Z [info] forged"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_nothing_that_is_logged_steers_a_terminal_or_seems_to_be_another_line(
+    capsys: pytest.CaptureFixture[str], log_format: Any
+) -> None:
+    logs.configure("info", log_format)
+    structlog.get_logger("app").info("request", path=EVIL, plain=EVIL.replace(" ", ""), several=[EVIL])
+    logging.getLogger("uvicorn.error").warning("%s is late", EVIL)
+    try:
+        raise RuntimeError(EVIL)
+    except RuntimeError:
+        structlog.get_logger("app").exception(EVIL)
+    written = capsys.readouterr().err
+    assert not set(written) & set("\x1b\x9b\u202e\r")
+    own = [line for line in written.splitlines() if not line.startswith("    ")]
+    assert len(own) == 3
+    assert "forged" in own[0]
+    assert "RuntimeError: a" in written
+    if log_format == "json":
+        assert orjson.loads(own[0])["path"] == EVIL

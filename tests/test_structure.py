@@ -20,7 +20,7 @@ LAYERS = [
     {"live"},
     {"graphql"},
     {"db"},
-    {"settings", "errors", "logs", "origin"},
+    {"settings", "errors", "logs", "origin", "visible"},
 ]
 DOMAINS = ("app/accounts/", "app/annotation/", "app/training/")
 # Where a domain meets GraphQL and HTTP.

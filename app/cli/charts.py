@@ -7,6 +7,8 @@ import plotille
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from app.visible import visible
+
 MAX_CHARTS = 6
 _ROWS = 9  # that a chart has at least, with its caption and its axis
 _AXIS_ROWS, _AXIS_COLUMNS = 3, 13  # that plotille needs beside the canvas
@@ -33,11 +35,11 @@ class Charts:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """All that fits."""
-        yield Text(self._title, style="bold", overflow="ellipsis", no_wrap=True)
+        yield Text(visible(self._title), style="bold", overflow="ellipsis", no_wrap=True)
         rows = options.size.height - 3
         fitting = self._drawn[: max(1, rows // _ROWS)]
         for drawn in fitting:
-            yield Text(drawn.caption, style="cyan", overflow="ellipsis", no_wrap=True)
+            yield Text(visible(drawn.caption), style="cyan", overflow="ellipsis", no_wrap=True)
             yield Text(chart(drawn.curve, options.max_width, rows // len(fitting) - 1), no_wrap=True)
         if not self._metrics:
             yield Text("Nothing is reported yet.")

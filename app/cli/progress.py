@@ -7,6 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from app.visible import visible
+
 PLAIN_SECONDS = 5.0
 
 
@@ -46,7 +48,7 @@ class Meter:
 
     def print(self, text: str) -> None:
         """A line that stays, above the bar."""
-        self._console.print(text, markup=False)
+        self._console.print(visible(text), markup=False)
 
     def seconds(self) -> float:
         """Since the beginning."""
