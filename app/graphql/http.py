@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import GradbookError
 from app.graphql import media, persisted
@@ -22,6 +22,9 @@ from app.graphql.waiting import WhileWaitedFor
 
 Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]
 """Who is calling; raises UNAUTHENTICATED for credentials that are wrong."""
+
+Streamed = Callable[[Prepared, Viewer | None], ASGIApp]
+"""The response that streams a subscription's results; raises BadRequestError."""
 
 
 class GraphQLEndpoint:
@@ -37,12 +40,14 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = HttpRequest(scope, receive)
-        answer = await self._answer(request)
+        answer = await self.answer(HttpRequest(scope, receive))
         await answer(scope, receive, send)
 
-    async def _answer(self, request: HttpRequest) -> Response:
+    async def answer(self, request: HttpRequest, stream: Streamed | None = None) -> ASGIApp:
+        """The answer to one request. `stream` is what a subscription is answered with, if the caller takes one."""
         media_type = media.choose(accepted(request), (media.RESPONSE, media.JSON))
+        if media_type is None and stream is not None:
+            media_type = media.JSON  # all that the protocol has for what is no subscription
         if media_type is None:
             message = f"There is no answer of a type that you accept: accept {media.JSON} or {media.RESPONSE}."
             return refusal(BadRequestError(406, message))
@@ -52,10 +57,12 @@ class GraphQLEndpoint:
             asked, viewer = await self.read(request)
             prepared = self._operations.prepare(asked, viewer)
             if prepared.is_subscription:
+                if stream is not None:
+                    return stream(prepared, viewer)
                 raise BadRequestError(
                     400,
-                    "A subscription is a stream: accept text/event-stream, or open a WebSocket with the "
-                    "graphql-transport-ws protocol.",
+                    "A subscription is a stream: accept text/event-stream or multipart/mixed;subscriptionSpec=1.0, or "
+                    "open a WebSocket with the graphql-transport-ws protocol.",
                 )
             if request.method == "GET" and not prepared.is_query:
                 raise only_reads()

@@ -9,6 +9,8 @@ from functools import lru_cache
 JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
+MULTIPART = "multipart/mixed;subscriptionspec=1.0"
+"""Apollo's subscriptions. Without that parameter, or with another, multipart/mixed means something else."""
 
 _WEIGHT = re.compile(r"[01](\.\d*)?")
 
@@ -35,6 +37,8 @@ def _weights(accept: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for part in accept.split(","):
         pattern, parameters = _split(part)
+        if pattern == "multipart/mixed" and parameters.get("subscriptionspec") == "1.0":
+            pattern = MULTIPART
         weight = parameters.get("q", "1")
         found[pattern] = float(weight) if _WEIGHT.fullmatch(weight) else 1.0
     return found

@@ -1,9 +1,9 @@
-"""GraphQL over Server-Sent Events at /graphql: an operation's results as events of one HTTP response.
+"""Streams over HTTP at /graphql: an operation's results in one response, as `app.graphql.framing` writes them.
 
-It is the protocol's "distinct connections mode": whoever accepts `text/event-stream` gets `next` events with results,
-and at the end `complete`: https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. What is wrong with a
-document is told by a `next` event too, since a browser's EventSource does not see the body of an error; what is wrong
-with the HTTP request or its credentials is answered by its status.
+Whoever accepts `text/event-stream` gets events, for whatever operation. What is wrong with a document is told by an
+event too, since a browser's EventSource does not see the body of an error; what is wrong with the HTTP request or its
+credentials is answered by its status. Whoever accepts `multipart/mixed;subscriptionSpec=1.0` gets parts for a
+subscription, and for everything else what they would get without.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Code, GradbookError
 from app.graphql import media
 from app.graphql.engine import Viewer
+from app.graphql.framing import EVENTS, PARTS, Framing
 from app.graphql.http import BadRequestError, GraphQLEndpoint, accepted, only_reads, refusal
 from app.graphql.operations import Operations, Prepared, RequestError, Result, encoded, shown
 from app.graphql.sharing import Message
@@ -27,13 +29,7 @@ from app.graphql.socket import OriginAllowed, Watch
 # An end that cannot be sent for so long never will be: the other side does not read.
 _CLOSE_SECONDS = 2.0
 
-_OFFERED = (media.EVENT_STREAM, media.RESPONSE, media.JSON)
-
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would keep events back
-]
+_OFFERED = (media.EVENT_STREAM, media.MULTIPART, media.RESPONSE, media.JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +37,11 @@ class StreamLimits:
     """What one stream may take."""
 
     alive_seconds: float = 20
-    """How often a comment is sent. A client that takes nothing from one to the next is given up."""
+    """How often something is sent that says nothing. A client that takes nothing from one to the next is given up."""
 
 
 class EventStreams:
-    """The ASGI application behind /graphql for HTTP: event streams for whoever accepts them, `endpoint` for others."""
+    """The ASGI application behind /graphql for HTTP: streams for whoever accepts them, `endpoint` for others."""
 
     def __init__(
         self,
@@ -66,22 +62,43 @@ class EventStreams:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = HttpRequest(scope, receive)
-        if media.choose(accepted(request), _OFFERED) != media.EVENT_STREAM:
-            await self._endpoint(scope, receive, send)
-            return
+        match media.choose(accepted(request), _OFFERED):
+            case media.EVENT_STREAM:
+                answer = await self._events(request)
+            case media.MULTIPART:
+                answer = await self._endpoint.answer(request, partial(self._parts, request))
+            case _:
+                answer = self._endpoint
+        await answer(scope, receive, send)
+
+    async def _events(self, request: HttpRequest) -> ASGIApp:
         try:
             prepared, viewer = await self._prepare(request)
         except (BadRequestError, GradbookError) as error:
-            await refusal(error)(scope, receive, send)
+            return refusal(error)
         except RequestError as error:
-            await _Stream(self, None, error.result, receive, send).serve()
-        else:
-            stream = _Stream(self, viewer, prepared, receive, send)
-            self._open.add(stream)
-            try:
-                await stream.serve()
-            finally:
-                self._open.discard(stream)
+            return partial(self._serve, EVENTS, error.result, None)
+        return partial(self._serve, EVENTS, prepared, viewer)
+
+    def _parts(self, request: HttpRequest, prepared: Prepared, viewer: Viewer | None) -> ASGIApp:
+        self._check_origin(request)
+        return partial(self._serve, PARTS, prepared, viewer)
+
+    async def _serve(
+        self,
+        framing: Framing,
+        work: Prepared | Result,
+        viewer: Viewer | None,
+        _: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        stream = _Stream(self, framing, work, viewer, receive, send)
+        self._open.add(stream)
+        try:
+            await stream.serve()
+        finally:
+            self._open.discard(stream)
 
     def close(self) -> None:
         """End all streams: the server stops. Clients that reconnect go on after the last event they got."""
@@ -89,10 +106,7 @@ class EventStreams:
             stream.end()
 
     async def _prepare(self, request: HttpRequest) -> tuple[Prepared, Viewer | None]:
-        if not self._origin_allowed(request):
-            origin = request.headers.get("origin")
-            message = f"Pages of {origin} may not use this server's streams: GRADBOOK_ALLOWED_ORIGINS lists who may."
-            raise BadRequestError(403, message, Code.FORBIDDEN)
+        self._check_origin(request)
         asked, viewer = await self._endpoint.read(request)
         prepared = self.operations.prepare(asked, viewer)
         if request.method == "GET" and not (prepared.is_subscription or prepared.is_query):
@@ -104,25 +118,41 @@ class EventStreams:
             prepared = replace(prepared, request=replace(asked, variables=variables))
         return prepared, viewer
 
+    def _check_origin(self, request: HttpRequest) -> None:
+        if not self._origin_allowed(request):
+            origin = request.headers.get("origin")
+            message = f"Pages of {origin} may not use this server's streams: GRADBOOK_ALLOWED_ORIGINS lists who may."
+            raise BadRequestError(403, message, Code.FORBIDDEN)
+
 
 class _Stream:
     """One response. The operation has a task, and so has the attendant, who looks whether the client is still there."""
 
     def __init__(
-        self, door: EventStreams, viewer: Viewer | None, work: Prepared | Result, receive: Receive, send: Send
+        self,
+        door: EventStreams,
+        framing: Framing,
+        work: Prepared | Result,
+        viewer: Viewer | None,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._door = door
-        self._viewer = viewer
+        self._framing = framing
         self._work = work
+        self._viewer = viewer
         self._receive = receive
         self._send = send
         self._sending = asyncio.Lock()
         self._sent = 0
+        self._farewell = ""
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Serve it until the operation ends or nobody listens; a mutation is waited for."""
-        await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await self._send({"type": "http.response.start", "status": 200, "headers": self._framing.headers})
+        if self._framing.opening:
+            await self._send({"type": "http.response.body", "body": self._framing.opening.encode(), "more_body": True})
         running = asyncio.create_task(self._run(), name="stream operation")
         attendant = asyncio.create_task(self._attend(), name="stream attendant")
         try:
@@ -148,10 +178,12 @@ class _Stream:
             self._over.set_result(None)
 
     async def _revoked(self) -> None:
+        if not self._over.done():
+            self._farewell = self._framing.revoked
         self.end()
 
     async def _attend(self) -> None:
-        """Wait until the client is gone; meanwhile send comments where nothing else is sent."""
+        """Wait until the client is gone; meanwhile show that the stream is alive where nothing else does."""
         sent = -1
         while True:
             with suppress(TimeoutError):
@@ -161,7 +193,7 @@ class _Stream:
                     return
             if not self._sending.locked():
                 with suppress(ClientDisconnect):
-                    await self._transmit(":\n\n")
+                    await self._transmit(self._framing.alive)
             elif sent == self._sent:
                 return  # it has not taken one message in all that time
             sent = self._sent
@@ -175,8 +207,8 @@ class _Stream:
             except ClientDisconnect:
                 raise
             except Exception as error:  # noqa: BLE001 - it is logged, and told as far as the client may know
-                await self._next(Message(encoded({"data": None, "errors": [shown(error)]})))
-            await self._transmit("event: complete\ndata:\n\n")
+                await self._transmit(self._framing.failure(shown(error)))
+            await self._transmit(self._framing.closing)
 
     async def _operate(self, prepared: Prepared) -> Result | None:
         if prepared.is_subscription:
@@ -184,10 +216,7 @@ class _Stream:
         return await self._door.operations.execute(prepared, self._viewer)
 
     async def _next(self, message: Message) -> None:
-        # JSON may have line ends between its words, where a blank does as well.
-        data = message.text.replace("\n", " ").replace("\r", " ")
-        place = f"id: {message.cursor}\n" if message.cursor else ""
-        await self._transmit(f"event: next\n{place}data: {data}\n\n")
+        await self._transmit(self._framing.result(message))
 
     async def _transmit(self, text: str) -> None:
         async with self._sending:
@@ -200,4 +229,4 @@ class _Stream:
     async def _finish(self) -> None:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._send({"type": "http.response.body"})
+                await self._send({"type": "http.response.body", "body": self._farewell.encode()})

@@ -4,7 +4,8 @@ import pytest
 
 from app.graphql import media
 
-OFFERED = (media.EVENT_STREAM, media.RESPONSE, media.JSON)
+OFFERED = (media.EVENT_STREAM, media.MULTIPART, media.RESPONSE, media.JSON)
+APOLLO = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,14 @@ OFFERED = (media.EVENT_STREAM, media.RESPONSE, media.JSON)
         ("text/event-stream", media.EVENT_STREAM),
         ("text/event-stream;q=0.5, application/json", media.JSON),
         ("text/event-stream, application/json", media.EVENT_STREAM),
+        (f"{APOLLO},application/graphql-response+json,application/json;q=0.9", media.MULTIPART),
+        ('multipart/mixed; subscriptionSpec="1.0", application/json', media.MULTIPART),
+        (APOLLO, media.MULTIPART),
+        (f"application/json, {APOLLO};q=0.9", media.JSON),
+        (f"{APOLLO}, text/event-stream", media.EVENT_STREAM),
+        ("multipart/mixed;deferSpec=20220824,application/json;q=0.9", media.JSON),
+        ("multipart/mixed;subscriptionSpec=2.0,application/json", media.JSON),
+        ("multipart/mixed", None),
         ("text/html", None),
         ("application/xml, text/html;q=0.5", None),
         ("*/*;q=0", None),
