@@ -12,7 +12,7 @@ import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -29,6 +29,7 @@ from app.answers import refused
 from app.cross_origin import CrossOriginGuard, CrossOriginHeaders, Origins
 from app.errors import GradbookError
 from app.graphql.bodies import BodyLimits
+from app.graphql.budget import FILE, REQUEST
 from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
 from app.graphql.limits import limits_of
 from app.graphql.operations import Operations
@@ -57,8 +58,8 @@ def build_app(settings: Settings) -> Starlette:
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *accounts_http.routes(lambda request: _services(request.scope).database, lifetime, sign_ins),
-            *annotation_http.routes(lambda request: _services(request.scope).database, _identify_request, uploads),
-            *training_http.routes(lambda request: _services(request.scope).database, _identify_request),
+            *annotation_http.routes(lambda request: _services(request.scope).database, _identify_for_file, uploads),
+            *training_http.routes(lambda request: _services(request.scope).database, _identify_for_file),
             *web.routes(registered_only=settings.registered_only),
         ],
         middleware=[
@@ -83,7 +84,14 @@ def _lifespan(
             limits = limits_of(settings)
             anonymous = limits.for_anonymous(settings.anonymous_percent)
             operations = Operations(
-                built, services.database, services, limits, anonymous, registered, seconds=settings.operation_seconds
+                built,
+                services.database,
+                services,
+                limits,
+                anonymous,
+                registered,
+                seconds=settings.operation_seconds,
+                budget=services.budgets,
             )
             bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
             watch = _watch(services)
@@ -117,14 +125,29 @@ def _services(scope: Scope) -> Services:
 
 
 async def _identify_request(request: Request) -> Viewer | None:
-    database = _services(request.scope).database
-    return await identify(database, request.headers.get("authorization"), request.cookies.get(SESSION_COOKIE))
+    return await _identify(request, request.headers.get("authorization"))
+
+
+async def _identify_for_file(request: Request) -> Viewer | None:
+    """As `_identify_request`; who is known pays for a file."""
+    viewer = await _identify_request(request)
+    _services(request.scope).budgets.charge(viewer, FILE if viewer else REQUEST)
+    return viewer
 
 
 async def _identify_socket(websocket: WebSocket, connection_params: Mapping[str, Any]) -> Viewer | None:
     """The payload of `connection_init` goes before the header: a browser cannot set headers on a socket."""
     authorization = authorization_of(connection_params) or websocket.headers.get("authorization")
-    return await identify(_services(websocket.scope).database, authorization, websocket.cookies.get(SESSION_COOKIE))
+    return await _identify(websocket, authorization)
+
+
+async def _identify(connection: HTTPConnection, authorization: str | None) -> Viewer | None:
+    services = _services(connection.scope)
+    try:
+        return await identify(services.database, authorization, connection.cookies.get(SESSION_COOKIE))
+    except GradbookError:
+        services.budgets.charge(None, REQUEST)
+        raise
 
 
 def _watch(

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.accounts import audit
+from app.accounts.budgets import Budgeted, Budgets
 from app.accounts.credentials import still_valid
+from app.accounts.shared_budgets import sharing
 from app.accounts.users import DeleteResponses
 from app.annotation.responses import delete_responses_of_user
 from app.annotation.status import PROTECTED, StatusSession
@@ -30,6 +32,7 @@ class Services:
     bus: Bus
     watch: AccessWatch
     cursor_secret: str
+    budgets: Budgets
     delete_responses: DeleteResponses = delete_responses_of_user
 
 
@@ -68,11 +71,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                     and (viewer.id, viewer.kind) == (grant.user_id, grant.kind)
                 }
 
+            budgets = Budgets(Budgeted.by(settings))
             watch = AccessWatch(bus, valid)
             await watch.start()
             try:
-                async with compacting(database, settings.compact_seconds), watching(database, _patience(settings)):
-                    yield Services(settings, database, bus, watch, secret)
+                async with (
+                    compacting(database, settings.compact_seconds),
+                    watching(database, _patience(settings)),
+                    sharing(database, budgets),
+                ):
+                    yield Services(settings, database, bus, watch, secret, budgets)
             finally:
                 await watch.close()
 

@@ -217,8 +217,19 @@ class Settings(BaseSettings):
     max_cost: int = Field(
         1_000_000, ge=10_000, description="What one operation may cost: values in its answer, if all lists are full."
     )
+    budget_per_minute: int = Field(
+        60_000_000,
+        ge=0,
+        description="What one key or session may spend in a minute, in the unit of MAX_COST; 0 is without limit.",
+    )
+    budget_per_address_per_minute: int = Field(
+        240_000_000, ge=0, description="What all callers from one address may spend in a minute; 0 is without limit."
+    )
     anonymous_percent: int = Field(
-        10, ge=1, le=100, description="Callers who are not signed in may have so much of MAX_SOURCE_LENGTH to MAX_COST."
+        10,
+        ge=1,
+        le=100,
+        description="Callers who are not signed in may have so much of MAX_SOURCE_LENGTH to BUDGET_PER_MINUTE.",
     )
 
     graceful_shutdown_seconds: int = Field(

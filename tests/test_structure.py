@@ -20,7 +20,7 @@ LAYERS = [
     {"live"},
     {"graphql"},
     {"db"},
-    {"settings", "errors", "logs", "origin", "visible"},
+    {"settings", "errors", "logs", "origin", "visible", "background"},
 ]
 DOMAINS = ("app/accounts/", "app/annotation/", "app/training/")
 # Where a domain meets GraphQL and HTTP.

@@ -158,6 +158,16 @@ class SignInBucket(Base):
     full_at: Mapped[float] = mapped_column(Float)
 
 
+class RateBucket(Base):
+    """How much of a caller's budget is used, as servers tell each other: a row as of SignInBucket."""
+
+    __tablename__ = "rate_bucket"
+    __table_args__ = (Index("ix_rate_bucket_full_at", "full_at"),)
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    full_at: Mapped[float] = mapped_column(Float)
+
+
 class RegisteredOperation(Base):
     """A document that callers may name by its id, and, where a server takes registered operations alone, may run.
 

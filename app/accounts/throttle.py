@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from sqlalchemy import case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.accounts.tables import SignInBucket
+from app.accounts.tables import RateBucket, SignInBucket
 from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 
 Charges = Mapping[str, tuple[float, float]]
 """By a bucket's key: how many seconds one attempt costs, and how many the whole bucket is."""
 
-_FORGOTTEN = 1000  # rows that one failure clears away: more than it can make
+_FORGOTTEN = 1000  # rows that are cleared away at a time: no fewer than are made
 _NOTED = 100  # failures that the audit log takes in ten minutes: guesses must not fill the disk
 _NOTES = {"noted": (600 / _NOTED, 600.0)}
 _DEVICE = 16  # bytes
@@ -47,10 +47,10 @@ class SignInLimits:
         """What an attempt is charged to. `device` is one that the user is known by."""
         seconds = self.window.total_seconds()
         if device is not None:
-            return {_key("device", device): (seconds / self.attempts, seconds)}
+            return {bucket_key("device", device): (seconds / self.attempts, seconds)}
         return {
-            _key("username", username): (seconds / self.attempts, seconds),
-            _key("address", network(address)): (seconds / self.address_attempts, seconds),
+            bucket_key("username", username): (seconds / self.attempts, seconds),
+            bucket_key("address", network(address)): (seconds / self.address_attempts, seconds),
         }
 
 
@@ -79,16 +79,18 @@ def refund(uow: UnitOfWork, charges: Charges) -> None:
     )
 
 
-def forget_full(uow: UnitOfWork) -> None:
+def forget_full(
+    uow: UnitOfWork, table: type[SignInBucket | RateBucket] = SignInBucket, now: float | None = None
+) -> None:
     """Clear away buckets that are full again; others' locked ones are left to them."""
     full = (
-        select(SignInBucket.key)
-        .where(SignInBucket.full_at <= uow.now.timestamp())
-        .order_by(SignInBucket.full_at)
+        select(table.key)
+        .where(table.full_at <= (uow.now.timestamp() if now is None else now))
+        .order_by(table.full_at)
         .limit(_FORGOTTEN)
         .with_for_update(skip_locked=True)
     )
-    uow.connection.execute(delete(SignInBucket).where(SignInBucket.key.in_(full)))
+    uow.connection.execute(delete(table).where(table.key.in_(full)))
 
 
 def may_note_failure(uow: UnitOfWork) -> bool:
@@ -105,6 +107,11 @@ def network(address: str | None) -> str:
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ip.ipv4_mapped or ipaddress.ip_network((int(ip) >> 64 << 64, 64)))
     return str(ip)
+
+
+def bucket_key(kind: str, value: str) -> str:
+    """What a row says whose bucket it is."""
+    return hashlib.sha256(f"{kind} {value}".encode(errors="surrogatepass")).hexdigest()
 
 
 def device_token(stored: str, device: str | None) -> str:
@@ -141,7 +148,3 @@ def _take(uow: UnitOfWork, charges: Charges) -> int:
 
 
 _ROUNDING = 1e-3  # seconds: sums of parts of the window may come out a little above it
-
-
-def _key(kind: str, value: str) -> str:
-    return hashlib.sha256(f"{kind} {value}".encode(errors="surrogatepass")).hexdigest()

@@ -101,10 +101,9 @@ class Price:
         """What it costs with these variables."""
         return self.whole.cost(variables) if self.constant is None else self.constant
 
-    def check(self, variables: Variables, limits: Limits) -> None:
+    def check(self, cost: int, variables: Variables, limits: Limits) -> None:
         """Raise LIMIT_EXCEEDED for an operation that costs too much, or that would take too long to compile."""
         limits.check("lists", self.lists, "The operation has {} lists")
-        cost = self.cost(variables)
         if cost > limits.cost:
             raise self._too_dear(cost, variables, limits)
 

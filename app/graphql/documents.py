@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from graphql import (
 )
 
 from app.errors import Code, GradbookError
+from app.graphql.budget import reading
 from app.graphql.cost import Price, price
 from app.graphql.limits import Limits, check_size, limit_error
 from app.graphql.schema import Built
@@ -93,12 +95,13 @@ class Documents:
         self._documents: OrderedDict[str, Document] = OrderedDict()
         self.limits = limits
 
-    def get(self, source: str) -> Document:
-        """The document for a text."""
+    def get(self, source: str, pay: Callable[[int], object] = lambda _: None) -> Document:
+        """The document for a text. Before one is read that is not known, `pay` is called with what that costs."""
         document = self._documents.get(source)
         if document is not None:
             self._documents.move_to_end(source)
             return document
+        pay(reading(source, self.limits.tokens))
         document = self._read(source)
         if len(source) <= MAX_KEPT_LENGTH:
             self._documents[source] = document

@@ -16,6 +16,7 @@ from app.db.unit_of_work import UnitOfWork
 from app.errors import Code, GradbookError
 from app.graphql.arguments import Binder, Bound
 from app.graphql.attached import splice
+from app.graphql.budget import PLAN
 from app.graphql.compiler import Compiler
 from app.graphql.entity import Condition, Entity, Many, Over, Rows
 from app.graphql.filters import WhereCompiler, WhereParser, mentions, padding
@@ -56,11 +57,15 @@ class Viewer(Protocol):
 
 
 class Context(Protocol):
-    """What a request carries. `templates` belongs to its operation, and is kept with it."""
+    """What a request carries. `templates` belongs to its operation, and is kept with it.
+
+    `owed` is what it cost beyond its price: see app.graphql.budget.
+    """
 
     database: Database
     viewer: Viewer | None
     templates: dict[Any, Any]
+    owed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ class Engine:
 
     async def _rows(self, info: Info, template: Template, read: Read, path: Path) -> list[tuple[int, str]]:
         """Rows of (id, JSON)."""
-        rows: list[Any] = await info.context.database.read(*read.on(await self._plan(read)))
+        rows: list[Any] = await info.context.database.read(*read.on(await self._plan(info.context, read)))
         if not template.attached:
             return rows
         texts = await self._splice(info, template, read.bound, [row[1] for row in rows], path)
@@ -164,11 +169,17 @@ class Engine:
 
         return await splice(template, bound, texts, info.context, read_rows)
 
-    async def _plan(self, read: Read) -> Plan:
-        plan = self.plans.find(read.key)
+    async def _plan(self, context: Context, read: Read) -> Plan:
+        plan = self._known_plan(context, read)
         if plan is None:
             # To compile takes 20 ms for a page, and seconds for hundreds of lists: meanwhile others are served.
             plan = await asyncio.to_thread(self.plans.get, read.key, read.make)
+        return plan
+
+    def _known_plan(self, context: Context, read: Read) -> Plan | None:
+        plan = self.plans.find(read.key)
+        if plan is None:
+            context.owed += PLAN * (1 + len(read.bound.pages))
         return plan
 
     async def select(
@@ -197,7 +208,7 @@ class Engine:
 
         key = ("select", target, take, shape, database.dialect_name, viewer.kind)
         read = Read(key, make, bound, {"viewer_id": viewer.id, **named})
-        return list(await database.read(*read.on(await self._plan(read))))
+        return list(await database.read(*read.on(await self._plan(context, read))))
 
     # Payloads
 
@@ -207,7 +218,8 @@ class Engine:
         Refs that were loaded before (of what has been deleted since) stay as they are.
         """
         for place, refs, read in self._unread(info, payload):
-            place.answer(refs, uow.fetch(*read.on(self.plans.get(read.key, read.make))))
+            plan = self._known_plan(info.context, read) or self.plans.get(read.key, read.make)
+            place.answer(refs, uow.fetch(*read.on(plan)))
 
     def has_attached(self, info: Info) -> bool:
         """Whether the payload shows something that SQL cannot compute."""
@@ -227,7 +239,7 @@ class Engine:
     async def read(self, info: Info, payload: Any) -> None:
         """As `load` and `attach`, without a transaction: for the events of subscriptions."""
         for place, refs, read in self._unread(info, payload):
-            place.answer(refs, await info.context.database.read(*read.on(await self._plan(read))))
+            place.answer(refs, await info.context.database.read(*read.on(await self._plan(info.context, read))))
         await self.attach(info, payload)
 
     def _unread(self, info: Info, payload: Any) -> Iterator[tuple[Place, list[Ref], Read]]:

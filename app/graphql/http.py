@@ -82,7 +82,11 @@ class GraphQLEndpoint:
 
     async def read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
         """What is asked, and by whom. Raises BadRequestError, and UNAUTHENTICATED for wrong credentials."""
-        asked, viewer = await self._read(request)
+        try:
+            asked, viewer = await self._read(request)
+        except BadRequestError:
+            self._operations.charge_nobody()
+            raise
         await self._operations.look_up(asked)
         return asked, viewer
 

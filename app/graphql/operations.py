@@ -26,6 +26,7 @@ from graphql import (
 from app.db.database import Database
 from app.db.deadline import DEADLINE, Deadline, too_slow
 from app.errors import Code, GradbookError
+from app.graphql.budget import Bill, Budget, BudgetError, Cost
 from app.graphql.discretion import discreet, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
@@ -65,15 +66,17 @@ class Context:
     viewer: Viewer | None
     services: Any
     templates: dict[Any, Any] = field(default_factory=dict)
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that may be executed: its document is valid, and its operation is known."""
+    """A request that may be executed: its document is valid, its operation is known, and its cost is paid."""
 
     request: Request
     document: Document
     operation: Operation
+    cost: Cost | None = None
 
     @property
     def is_subscription(self) -> bool:
@@ -112,14 +115,15 @@ class Operations:
         registered: Registered | None = None,
         *,
         seconds: float = 60,
+        budget: Budget | None = None,
     ) -> None:
-        """`seconds` is how long a query or a mutation may take."""
         self._schema = built.graphql
         self._engine = built.engine
         self._database = database
         self._services = services
         self._seconds = seconds
         self._persisted = PersistedQueries(registered)
+        self._budget = budget
         self._documents = Documents(built, limits)
         # Apart, so that whoever has no key cannot drive out the documents of those who have.
         self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS, hide_suggestions=True)
@@ -130,24 +134,44 @@ class Operations:
         await self._persisted.look_up(request)
 
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
-        """Parse, validate and choose the operation, within the viewer's limits. Raises RequestError."""
+        """Parse, validate and choose the operation, within the viewer's limits, and charge what it costs.
+
+        Raises RequestError, and BudgetError where the viewer has not so much left.
+        """
         documents = self._anonymous if viewer is None else self._documents
+        bill = Bill(self._budget, viewer)
         try:
-            document = documents.get(self._persisted.text(request))
-            if document.errors:
-                result: Result = {"errors": [_document_error(error) for error in document.errors]}
-                raise RequestError(self._told(result, request, viewer))
-            self._persisted.keep(request)
-            operation = document.operation(request.operation_name)
-            if document.introspects and viewer is None:
-                raise GradbookError(
-                    Code.UNAUTHENTICATED, "Sign in to read the schema: send 'Authorization: Bearer KEY'."
-                )
-            operation.price.check(request.variables or {}, documents.limits)
+            document, operation = self._find(request, viewer, documents, bill)
+            variables = request.variables or {}
+            cost = operation.price.cost(variables)
+            bill.ask(cost, documents.limits.cost)
+            operation.price.check(cost, variables, documents.limits)
+            bill.pay(cost)
+        except BudgetError:
+            raise
         except GradbookError as error:
+            bill.pay()
             result = {"errors": [formatted(GraphQLError(error.message, original_error=error))]}
-            raise RequestError(self._told(result, request, viewer)) from error
-        return Prepared(request, document, operation)
+            raise RequestError(_telling(bill.cost, self._told(result, request, viewer))) from error
+        return Prepared(request, document, operation, bill.cost)
+
+    def _find(
+        self, request: Request, viewer: Viewer | None, documents: Documents, bill: Bill
+    ) -> tuple[Document, Operation]:
+        document = documents.get(self._persisted.text(request), bill.pay)
+        if document.errors:
+            bill.pay()
+            result = {"errors": [_document_error(error) for error in document.errors]}
+            raise RequestError(self._told(result, request, viewer))
+        self._persisted.keep(request)
+        operation = document.operation(request.operation_name)
+        if document.introspects and viewer is None:
+            raise GradbookError(Code.UNAUTHENTICATED, "Sign in to read the schema: send 'Authorization: Bearer KEY'.")
+        return document, operation
+
+    def charge_nobody(self) -> None:
+        """Charge a request that cannot be read to where it came from. Raises BudgetError."""
+        Bill(self._budget, None).pay()
 
     async def execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
         """Run a query or a mutation. A query that takes too long is cut off, a mutation's transactions end themselves.
@@ -167,17 +191,22 @@ class Operations:
         except TimeoutError:
             if not time.expired():
                 raise
-            return {"data": None, "errors": [shown(too_slow(self._seconds))]}
+            return _telling(prepared.cost, {"data": None, "errors": [shown(too_slow(self._seconds))]})
 
     async def _execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
-        result = execute(**self._arguments(prepared, viewer), executor_class=FragmentExecutor)
-        if inspect.isawaitable(result):
-            result = await result
-        return self._told(response(result), prepared.request, viewer)
+        context = self._context(prepared, viewer)
+        try:
+            result = execute(**self._arguments(prepared, context), executor_class=FragmentExecutor)
+            if inspect.isawaitable(result):
+                result = await result
+        finally:
+            self._settle(context)
+        return _telling(prepared.cost, self._told(response(result), prepared.request, viewer))
 
     async def subscribe(self, prepared: Prepared, viewer: Viewer | None, send: Send) -> Result | None:
         """Send the results of a subscription until it ends, or give back the response that says why there are none."""
-        arguments = self._arguments(prepared, viewer)
+        context = self._context(prepared, viewer)
+        arguments = self._arguments(prepared, context)
         built = FragmentExecutor.build(raw_variable_values=arguments.pop("variable_values"), **arguments)
         if isinstance(built, list):
             return self._told(response(ExecutionResult(None, built)), prepared.request, viewer)
@@ -188,10 +217,11 @@ class Operations:
             return self._told(response(stream), prepared.request, viewer)
         try:
             if isinstance(stream, Feed):
-                await follow(_shared(prepared, viewer, built, stream), send)
+                await follow(self._shared(prepared, context, built, stream), send)
             else:
                 async with aclosing(map_source_to_response_event(built, stream)) as results:
                     async for result in results:
+                        self._settle(context)
                         await send(Message(encoded(response(result))))
         except GradbookError as error:
             # A source that fails in the middle says why in a last response, which no transport would otherwise do.
@@ -199,15 +229,23 @@ class Operations:
             await send(Message(encoded({"data": None, "errors": [formatted(failed)]})))
         return None
 
-    def _arguments(self, prepared: Prepared, viewer: Viewer | None) -> dict[str, Any]:
-        context = Context(self._database, self._engine, viewer, self._services, prepared.operation.templates)
+    def _context(self, prepared: Prepared, viewer: Viewer | None) -> Context:
+        return Context(self._database, self._engine, viewer, self._services, prepared.operation.templates)
+
+    def _settle(self, context: Context) -> None:
+        """Charge what turned out to be owed."""
+        if context.owed and self._budget is not None:
+            self._budget.owe(context.viewer, context.owed)
+            context.owed = 0
+
+    def _arguments(self, prepared: Prepared, context: Context) -> dict[str, Any]:
         return {
             "schema": self._schema,
             "document": prepared.document.node,
             "context_value": context,
             "variable_values": prepared.request.variables,
             "operation_name": prepared.operation.name,
-            "hide_suggestions": viewer is None,
+            "hide_suggestions": context.viewer is None,
         }
 
     def _told(self, result: Result, request: Request, viewer: Viewer | None) -> Result:
@@ -219,22 +257,28 @@ class Operations:
                     error["message"] = discreet(error["message"], sent, self._names)
         return result
 
+    def _shared(self, prepared: Prepared, context: Context, executor: Executor[Any], feed: Feed) -> Shared:
+        async def encode(event: Any) -> Message:
+            result: Any = execute_subscription_event(executor.build_per_event_executor(event))
+            result = await result if inspect.isawaitable(result) else result
+            self._settle(context)
+            return Message(encoded(response(result)), getattr(event, "cursor", ""))
 
-def _shared(prepared: Prepared, viewer: Viewer | None, executor: Executor[Any], feed: Feed) -> Shared:
-    async def encode(event: Any) -> Message:
-        result: Any = execute_subscription_event(executor.build_per_event_executor(event))
-        result = await result if inspect.isawaitable(result) else result
-        return Message(encoded(response(result)), getattr(event, "cursor", ""))
+        operation, viewer = prepared.operation, context.viewer
+        variables = {
+            name: value for name, value in (prepared.request.variables or {}).items() if name not in operation.positions
+        }
+        try:
+            key: Hashable = (orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), viewer and (viewer.kind, viewer.id))
+        except TypeError:  # they are nested too deep to be written: nobody else's are the same
+            key = object()
+        return Shared(operation.cohorts, key, feed, encode)
 
-    operation = prepared.operation
-    variables = {
-        name: value for name, value in (prepared.request.variables or {}).items() if name not in operation.positions
-    }
-    try:
-        key: Hashable = (orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), viewer and (viewer.kind, viewer.id))
-    except TypeError:  # they are nested too deep to be written: nobody else's are the same
-        key = object()
-    return Shared(operation.cohorts, key, feed, encode)
+
+def _telling(cost: Cost | None, result: Result) -> Result:
+    if cost is not None:
+        result["extensions"] = {"cost": cost}
+    return result
 
 
 def encoded(result: Result) -> str:
@@ -262,6 +306,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
         extensions.setdefault("code", original.code)
         if original.path:
             extensions.setdefault("argument", list(original.path))
+        if original.retry_after is not None:
+            extensions.setdefault("retryAfter", original.retry_after)
     elif original is not None and not isinstance(original, GraphQLError):
         incident = uuid4().hex[:12]
         _log.error("Unexpected error %s at %s", incident, error.path, exc_info=original)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from starlette.responses import Response
 
 from app.errors import Code, GradbookError
 from app.graphql import media
+from app.graphql.budget import BudgetError
 
 STATUS = {
     Code.UNAUTHENTICATED.name: 401,
@@ -42,8 +45,13 @@ def refusal(error: BadRequestError | GradbookError, media_type: str = media.JSON
         status, code, retry_after, headers = error.status, error.code.name, None, error.headers
     else:
         status, code, retry_after, headers = STATUS.get(error.code, 400), error.code, error.retry_after, {}
-    content = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": code}}]})
-    answer = Response(content, status, media_type=media_type)
+    extensions: dict[str, Any] = {"code": code}
+    if retry_after is not None:
+        extensions["retryAfter"] = retry_after
+    content: dict[str, Any] = {"errors": [{"message": error.message, "extensions": extensions}]}
+    if isinstance(error, BudgetError) and error.cost is not None:
+        content["extensions"] = {"cost": error.cost}
+    answer = Response(orjson.dumps(content), status, media_type=media_type)
     if status == 401:
         answer.headers["www-authenticate"] = "Bearer"
     if retry_after is not None or status == 503:

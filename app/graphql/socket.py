@@ -37,6 +37,7 @@ _CLOSE_SECONDS = 2.0
 _REFUSALS = {
     Code.UNAUTHENTICATED.name: CloseCode.FORBIDDEN,
     Code.FORBIDDEN.name: CloseCode.FORBIDDEN,
+    Code.RATE_LIMITED.name: CloseCode.TRY_AGAIN_LATER,
     Code.DATABASE_BUSY.name: CloseCode.TRY_AGAIN_LATER,
     Code.DATABASE_UNAVAILABLE.name: CloseCode.TRY_AGAIN_LATER,
 }

@@ -17,10 +17,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.annotation.sql import IDS, POSTGRESQL, SQLITE, statement
+from app.background import in_background
 from app.db.database import Database
 from app.db.statement import Statement
 from app.db.unit_of_work import UnitOfWork
-from app.training.background import in_background
 
 if TYPE_CHECKING:  # numpy comes with the first chunk
     from app.training.metrics.chunks import Chunk

@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Row, and_, bindparam, literal_column, not_, or_, select, true, update
 
+from app.background import in_background
 from app.db.changes import change_number
 from app.db.database import Database
 from app.db.statement import Statement
 from app.db.types import Instant
 from app.db.unit_of_work import UnitOfWork
-from app.training.background import in_background
 from app.training.lifecycle import insert_attempts
 from app.training.tables import TaskStatus, TrainTask
 from app.training.topics import publish_task

@@ -1,0 +1,88 @@
+"""What callers have to spend: the prices beside those of app.graphql.cost, and what this package knows of budgets.
+
+One unit is some microsecond of CPU time, the database's included, as measured on a slow core. Whatever a request makes
+the server do is paid before it is done, by whoever asks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypedDict
+
+from app.errors import Code, GradbookError
+
+REQUEST = 300
+"""A request, whatever it asks for and whatever becomes of it: who it is, what it says, an answer."""
+
+CHARACTER = 10
+"""A character of a document that is read for the first time: 5 to 16 µs, more for short words than for long ones."""
+
+PLAN = 5_000
+"""A statement that is compiled for the first time, and each list in it. It is not known before, so it is owed."""
+
+FILE = 100_000
+"""A file that is sent or taken."""
+
+
+class Cost(TypedDict, total=False):
+    """`extensions.cost` of an answer: see docs/security.md. Without a budget there is no `remaining`."""
+
+    requested: int
+    limit: int
+    remaining: int
+
+
+class Budget(Protocol):
+    """What callers may spend."""
+
+    def charge(self, viewer: Any, cost: int) -> int | None:
+        """Take it from whoever asks (None is nobody who is known), and return what is left; None is without end.
+
+        Raises BudgetError where there is not so much, and takes nothing.
+        """
+
+    def owe(self, viewer: Any, cost: int) -> None:
+        """Take what was spent already, though there may not be so much."""
+
+
+class BudgetError(GradbookError):
+    """RATE_LIMITED: `remaining` is left, and `retry_after` says when it will be enough."""
+
+    def __init__(self, message: str, *, remaining: int, retry_after: int) -> None:
+        super().__init__(Code.RATE_LIMITED, message, retry_after=retry_after)
+        self.remaining = remaining
+        self.cost: Cost | None = None
+
+
+class Bill:
+    """What one request is charged, whoever asks; `cost` is what its answer tells of it, once it is known."""
+
+    __slots__ = ("_budget", "_due", "_viewer", "cost")
+
+    def __init__(self, budget: Budget | None, viewer: Any) -> None:
+        self._budget = budget
+        self._viewer = viewer
+        self._due = REQUEST
+        self.cost: Cost | None = None
+
+    def ask(self, cost: int, limit: int) -> None:
+        """Note what an operation costs, and what one may cost."""
+        if self._budget is not None:
+            self.cost = {"requested": cost, "limit": limit}
+
+    def pay(self, cost: int = 0) -> None:
+        """Pay for what comes next, the first time for the request, too. Raises BudgetError."""
+        due, self._due = cost + self._due, 0
+        if self._budget is None or not due:
+            return
+        try:
+            left = self._budget.charge(self._viewer, due)
+        except BudgetError as error:
+            error.cost = self.cost and {**self.cost, "remaining": error.remaining}
+            raise
+        if self.cost is not None and left is not None:
+            self.cost["remaining"] = left
+
+
+def reading(source: str, tokens: int) -> int:
+    """What it costs to read a document of which so many tokens are read at most."""
+    return CHARACTER * min(len(source), 2 * tokens)
