@@ -92,7 +92,7 @@ class Budgets:
 
     def _buckets(self, viewer: Any, now: float) -> list[_Bucket]:
         origin = ORIGIN.get()
-        address = _network(origin.address if origin else None)
+        address = _network((origin and origin.address) or "an unknown address")
         if viewer is None:
             return [kind.bucket(address, now) for kind in self._unknown]
         whose = {"credential": viewer.credential_id or f"usr_{viewer.id}", "address": address}
@@ -174,6 +174,7 @@ class _Kind:
             bucket = self._buckets[whose] = _Bucket(self, whose, now)
         else:
             self._buckets.move_to_end(whose)
+            bucket.full_at = min(bucket.full_at, now + WINDOW + DEBT)  # the clock may have been set back
         return bucket
 
     def _forget(self, now: float) -> None:
@@ -197,8 +198,7 @@ class _Bucket:
         self.is_noticed = False
 
     def used(self, now: float) -> float:
-        """Seconds until it is full: never more than two windows, though a clock may be set back."""
-        self.full_at = min(self.full_at, now + WINDOW + DEBT)
+        """Seconds until it is full."""
         return max(0.0, self.full_at - now)
 
 

@@ -33,7 +33,6 @@ EXEMPT = {
     "throttle._take": "no account changes",
     "throttle.refund": "no account changes",
     "throttle.forget_full": "no account changes",
-    "shared_budgets.add_charges": "no account changes",
 }
 WRITES = {"insert", "update", "delete", "text"}
 

@@ -1,0 +1,122 @@
+"""What a request is charged: before it is read, for what it may cost, and for what turned out to be dear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.graphql.budget import CHARACTER, PLAN, REQUEST, BudgetError
+from app.graphql.operations import Operations, Request, RequestError
+from app.schema import build_schema
+from tests.api.conftest import Book
+
+NAMES = "{ datasets(first: 10) { nodes { name } } }"
+NAMES_COST = 22
+
+
+class Purse:
+    """Notes what is charged and owed. It pays until `most` is spent."""
+
+    def __init__(self) -> None:
+        self.charged: list[int] = []
+        self.owed: list[int] = []
+        self.most = 1_000_000
+
+    def charge(self, viewer: Any, cost: int) -> int:
+        left = self.most - sum(self.charged)
+        if cost > left:
+            raise BudgetError("That is too much.", remaining=left, retry_after=7)
+        self.charged.append(cost)
+        return left - cost
+
+    def owe(self, viewer: Any, cost: int) -> None:
+        self.owed.append(cost)
+
+
+@pytest.fixture
+def purse(book: Book) -> Purse:
+    purse = Purse()
+    services = book.services
+    book.operations = Operations(build_schema(services.cursor_secret), services.database, services, budget=purse)
+    return purse
+
+
+async def test_a_document_is_paid_for_before_it_is_read_and_what_it_asks_before_it_is_done(
+    book: Book, purse: Purse
+) -> None:
+    for _ in range(2):
+        answer = await book.run("owner", NAMES)
+        assert answer["extensions"] == {
+            "cost": {"requested": NAMES_COST, "limit": 1_000_000, "remaining": purse.most - sum(purse.charged)}
+        }
+    assert purse.charged == [REQUEST + CHARACTER * len(NAMES), NAMES_COST, REQUEST + NAMES_COST]
+    assert purse.owed == [2 * PLAN], "one statement with one list, compiled once"
+
+
+async def test_conditions_that_make_another_statement_are_paid_for(book: Book, purse: Purse) -> None:
+    query = "query ($where: DatasetWhere) { datasets(where: $where) { nodes { name } } }"
+    for where in (None, {"name": {"eq": "a"}}, {"name": {"eq": "b"}}, {"not": {"name": {"eq": "a"}}}):
+        await book.run("owner", query, {"where": where})
+    assert purse.owed == [2 * PLAN] * 3, "another value is the same statement"
+    purse.owed.clear()
+    for name in ("one", "two"):
+        await book.mutate("owner", "CreateWorkspace", {"name": name})
+    assert purse.owed == [PLAN], "that of the payload"
+
+
+async def test_nothing_is_read_or_done_that_cannot_be_paid(book: Book, purse: Purse) -> None:
+    create = 'mutation { createWorkspace(input: {name: "never"}) { errors { message } } }'
+    purse.most = REQUEST + CHARACTER * len(create)
+    with pytest.raises(BudgetError) as refused:
+        await book.run("owner", create)
+    assert refused.value.cost is not None
+    assert refused.value.cost["remaining"] == 0
+    assert refused.value.cost["requested"] > 0
+    with pytest.raises(BudgetError) as unread:
+        await book.run("owner", "{ nothing }")
+    assert unread.value.cost is None
+    purse.most = 1_000_000
+    assert "never" not in str(await book.data("owner", "{ workspaces { nodes { name } } }"))
+
+
+REFUSED = {
+    "an unknown field": Request("{ nothing }"),
+    "no syntax": Request("{"),
+    "no operation of that name": Request("{ __typename }", None, "Other"),
+    "an unknown hash": Request("", extensions={"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}),
+    "a wrong hash": Request("{ __typename }", extensions={"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}),
+}
+
+
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
+async def test_what_is_refused_is_paid_for_each_time(book: Book, purse: Purse, request_: Request) -> None:
+    for _ in range(2):
+        with pytest.raises(RequestError) as refused:
+            book.operations.prepare(request_, book.people["owner"])
+        assert refused.value.result.keys() == {"errors"}
+    assert sum(purse.charged) - 2 * REQUEST in (0, CHARACTER * len(request_.query))
+    assert len(purse.charged) == 2
+
+
+async def test_what_costs_too_much_says_what_it_costs(book: Book, purse: Purse) -> None:
+    purse.most = 10_000
+    query = "{ datasets(first: 500) { nodes { records(first: 500) { nodes { id externalId status } } } } }"
+    with pytest.raises(RequestError) as refused:
+        book.operations.prepare(Request(query), book.people["owner"])
+    [error] = refused.value.result["errors"]
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+    assert refused.value.result["extensions"]["cost"] == {"requested": 1_001_002, "limit": 1_000_000}
+    assert purse.charged == [REQUEST + CHARACTER * len(query)], "what is not done is not paid for"
+
+
+async def test_a_subscription_is_paid_for_when_it_begins_and_tells_nothing(book: Book, purse: Purse) -> None:
+    query = "subscription ($id: ID!) { recordChanged(datasetId: $id) { cursor } }"
+    async with book.follow("admin", query, id=book.ids["dataset_here"]) as messages:
+        assert (await anext(messages)).keys() == {"data"}
+    assert len(purse.charged) == 2
+    assert purse.charged[1] > 0
+
+
+async def test_commands_pay_nothing_and_are_told_nothing(book: Book) -> None:
+    assert (await book.run("owner", NAMES)).keys() == {"data"}
