@@ -186,7 +186,7 @@ class OurSide(Side):
         series = [{"metric": "loss", "steps": steps, "values": [round(1 / (step + 1), 4) for step in steps]}]
         given = {"id": self._task, "sequence": number, "series": series}
         answer = await self.ask(http_request("/graphql", self._key, body(_REPORT, {"input": given})))
-        if orjson.loads(answer) != {"data": {"reportProgress": {"accepted": POINTS, "nextSequence": number + 1}}}:
+        if orjson.loads(answer)["data"] != {"reportProgress": {"accepted": POINTS, "nextSequence": number + 1}}:
             raise AssertionError(f"A report was answered by {answer!r}")
 
     def points(self, message: bytes) -> Sequence[int]:

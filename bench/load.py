@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from bench.operations import without_cost
+
 T = TypeVar("T")
 
 Accept = Callable[[T, int, bytes], None]
@@ -94,7 +96,7 @@ class _Connection(asyncio.Protocol, Generic[T]):
         body = whole[self._body_at :]
         self._received, self._body_at = [], 0
         try:
-            self._accept(self._asked, self._status, body)
+            self._accept(self._asked, self._status, without_cost(body))
         except Exception as error:  # noqa: BLE001 - whoever waits for the end is told
             self.done.set_exception(error)
             return

@@ -33,6 +33,7 @@ VARIES = [
     (r"revision \d{4}", "revision …"),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "2026-…Z"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8000"),
+    (r'"remaining":\d{7,8}\b', '"remaining":…'),
 ]
 
 

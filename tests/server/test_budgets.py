@@ -36,9 +36,7 @@ async def test_an_answer_tells_its_cost_and_what_is_left(server: Server) -> None
         told = (await asked(nobody, "{ __typename }")).json()["extensions"]["cost"]
         assert (told["requested"], told["limit"]) == (2, 100_000)
         assert 5_900_000 < told["remaining"] < 6_000_000
-        dear = await asked(
-            owner, "{ datasets(first: 500) { nodes { records(first: 500) { nodes { id externalId status } } } } }"
-        )
+        dear = await asked(owner, DEAR.replace("first: 100", "first: 500").replace("id", "id externalId status"))
         assert dear.json()["errors"][0]["extensions"] == {"code": "LIMIT_EXCEEDED"}
         assert dear.json()["extensions"]["cost"]["requested"] > dear.json()["extensions"]["cost"]["limit"]
         assert (await asked(owner, "{")).json().keys() == {"errors"}, "what has no cost tells none"
@@ -92,12 +90,9 @@ async def test_what_is_refused_is_paid_for_by_where_it_comes_from(start: Start) 
     server = start(budget_per_minute="60000")
     async with Client(server, None) as nobody, Client(server, server.key) as owner:
         for name, request in REFUSED.items():
-            for _ in range(200):
-                answer = await nobody.http.post("/graphql", **request)
-                if answer.status_code == 429:
-                    break
-            assert answer.status_code == 429, name
-            assert "who are not signed in" in answer.text, name
+            answers = [await nobody.http.post("/graphql", **request) for _ in range(40)]
+            assert answers[-1].status_code == 429, name
+            assert "who are not signed in" in answers[-1].text, name
         assert (await owner.run("{ viewer { username } }"))["viewer"] == {"username": "owner"}
     async with connected(server.socket_address) as socket:
         for _ in range(100):
@@ -113,9 +108,8 @@ async def test_what_is_refused_is_paid_for_by_where_it_comes_from(start: Start) 
 async def test_servers_on_one_database_share_a_budget(start: Start) -> None:
     one, other = start(budget_per_minute="3000000"), start(budget_per_minute="3000000")
     async with Client(one, one.key) as here, Client(other, one.key) as there:
-        for _ in range(4):
-            spent = await asked(there, DEAR)
-        assert spent.json()["extensions"]["cost"]["remaining"] > 2_400_000
+        spent = [(await asked(there, DEAR)).json()["extensions"]["cost"]["remaining"] for _ in range(4)]
+        assert spent[-1] > 2_400_000
         await empty(here)
         async with asyncio.timeout(60):
             while (answer := await asked(there, "{ viewer { username } }")).status_code == 200:

@@ -62,7 +62,7 @@ async def test_bad_requests(server: Server) -> None:
         too_long = await client.http.post("/graphql", content=b"x" * (33 * 1024 * 1024), headers=JSON)
         assert too_long.status_code == 413
         by_get = await client.http.get("/graphql", params={"query": "{ viewer { username } }"})
-        assert by_get.json() == {"data": {"viewer": {"username": "owner"}}}
+        assert by_get.json()["data"] == {"viewer": {"username": "owner"}}
         mutation = 'mutation { createWorkspace(input: {name: "x"}) { errors { message } } }'
         refused = await client.http.get("/graphql", params={"query": mutation})
         assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
@@ -87,7 +87,7 @@ async def test_who_accepts_graphql_responses_learns_by_the_status_what_was_not_e
                 answer = await client.http.post("/graphql", json={"query": query}, headers={"accept": accept})
                 assert answer.status_code == status, (query, accept)
                 assert answer.headers["content-type"] == (STRICT if status == 400 else "application/json")
-                assert answer.json().keys() == {"errors"}, query
+                assert "data" not in answer.json(), query
         for query in ("{ __typename }", '{ dataset(id: "nonsense") { id } }'):  # the second one fails while it runs
             answer = await client.http.post("/graphql", json={"query": query}, headers={"accept": STRICT})
             assert (answer.status_code, "data" in answer.json()) == (200, True)
