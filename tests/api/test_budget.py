@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.graphql.budget import CHARACTER, PLAN, REQUEST, BudgetError
-from app.graphql.operations import Operations, Request, RequestError, Terms
+from app.graphql.operations import Operations, Request, RequestError
 from app.schema import build_schema
 from tests.api.conftest import Book
 
@@ -39,7 +39,7 @@ def purse(book: Book) -> Purse:
     purse = Purse()
     services = book.services
     book.operations = Operations(
-        build_schema(services.cursor_secret), services.database, services, terms=Terms(budget=purse)
+        build_schema(services.cursor_secret), services.database, services, budget=purse
     )
     return purse
 
