@@ -38,9 +38,7 @@ class Purse:
 def purse(book: Book) -> Purse:
     purse = Purse()
     services = book.services
-    book.operations = Operations(
-        build_schema(services.cursor_secret), services.database, services, budget=purse
-    )
+    book.operations = Operations(build_schema(services.cursor_secret), services.database, services, budget=purse)
     return purse
 
 

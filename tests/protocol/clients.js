@@ -4,10 +4,13 @@ import { CHANGES, SUBMIT, makeDataset, submission } from './gradbook.js'
 
 export const VIEWER = '{ viewer { username } }'
 
-/** All results of an operation; what the client throws is thrown. */
+/** All results of an operation, without their cost, which varies; what the client throws is thrown. */
 export async function all(client, query, variables, operationName) {
   const results = []
-  for await (const result of client.iterate({ query, variables, operationName })) results.push(result)
+  for await (const { extensions, ...result } of client.iterate({ query, variables, operationName })) {
+    if (extensions !== undefined) assert.deepEqual(Object.keys(extensions.cost), ['requested', 'limit', 'remaining'])
+    results.push(result)
+  }
   return results
 }
 
