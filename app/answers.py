@@ -40,14 +40,17 @@ def careful(headers: Headers, scheme: str = "http") -> list[tuple[bytes, bytes]]
 async def refused(request: Request, error: Exception) -> Response:
     """Starlette's own errors, which are plain text there: no such path, or no such method."""
     assert isinstance(error, HTTPException)
-    allowed = (error.headers or {}).get("Allow", "")
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # Starlette joins a set, in any order
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    allowed = headers.get("Allow", "")
     message = {
         404: "There is nothing here: GraphQL is at /graphql.",
         405: f"{request.method} is not supported here: send {allowed or 'another method'}.",
     }.get(error.status_code, error.detail)
     code = _CODES.get(error.status_code, Code.INVALID_INPUT)
     answer = json_answer(error.status_code, {"errors": [{"message": message, "extensions": {"code": code.name}}]})
-    answer.headers.update(error.headers or {})
+    answer.headers.update(headers)
     return answer
 
 

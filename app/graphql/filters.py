@@ -40,6 +40,10 @@ MAX_TESTS = 100
 MAX_LIST = 1_000
 """Values of one `in`: each is a bind parameter, of which a statement takes 32,766 (SQLite) or 32,767 (PostgreSQL)."""
 
+MAX_VALUES = 4_096
+"""Values of all the lists of a root field: each is a parameter wherever its condition is asked, for the page and for
+its count, and these take some half a second to compile."""
+
 COMPARISONS: dict[str, Callable[[ColumnElement[Any], ColumnElement[Any]], Condition]] = {
     "eq": operator.eq,
     "ne": lambda column, value: column.is_distinct_from(value),
@@ -165,6 +169,9 @@ class WhereParser:
         if len(items) > MAX_LIST:
             raise GradbookError(Code.LIMIT_EXCEEDED, f"{len(items)} values; at most {MAX_LIST:,} are allowed.", path)
         start = len(self.values)
+        if start + len(items) > MAX_VALUES:
+            message = f"The conditions of one operation's field may hold {MAX_VALUES:,} values: ask for fewer at once."
+            raise GradbookError(Code.LIMIT_EXCEEDED, message, path)
         self.values.extend(_value(kind, item, (*path, index), id_of) for index, item in enumerate(items))
         self.values.extend(padding(self.values[start:]))
         return start, len(self.values)

@@ -171,3 +171,21 @@ async def test_numbers_in_json_are_kept_or_refused_never_changed_into_another(bo
         assert "64-bit" in error["message"], error
     with pytest.raises(RequestError, match="is beyond the numbers of 64 bits"):
         await book.run("ann", create.replace("NUMBER", "1e999"))
+
+
+async def test_the_values_of_all_lists_of_a_field_are_bounded(book: Book) -> None:
+    query = """query ($id: ID!, $w: RecordWhere) {
+      dataset(id: $id) { records(first: 2, where: $w) { totalCount nodes { id } } more: records { totalCount } }
+    }"""
+
+    def lists(number: int) -> dict[str, Any]:
+        lists = [{"externalId": {"notIn": [f"{one}-{n}" for n in range(1000)]}} for one in range(number)]
+        return {"id": book.ids["dataset_here"], "w": {"and": lists}}
+
+    found = await book.data("admin", query, lists(4))
+    assert found["dataset"]["records"]["totalCount"] == 3
+    for number in (5, 40):
+        [error] = (await book.run("admin", query, lists(number)))["errors"]
+        assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+        assert error["extensions"]["argument"] == ["where", "and", 4, "externalId", "notIn"]
+        assert "may hold 4,096 values" in error["message"]
