@@ -1,9 +1,10 @@
 // A real Gradbook server over a new SQLite database, and what a test needs to talk to it.
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -27,6 +28,7 @@ class Server {
   constructor(child, folder) {
     this.folder = folder
     this.child = child
+    this.databaseUrl = `sqlite:///${folder}/book.db`
     this.ended = new Promise((resolve) => child.once('exit', resolve))
     this.ready = new Promise((resolve, reject) => {
       const said = () => reject(new Error(`Gradbook did not start:\n${this.log}`))
@@ -66,6 +68,13 @@ class Server {
     const failures = errors ?? Object.values(data).flatMap((payload) => payload?.errors ?? [])
     if (failures.length) throw new Error(JSON.stringify(failures))
     return data
+  }
+
+  /** What a command of `gradbook` says, on the server's database. */
+  async command(...parameters) {
+    const env = { ...process.env, GRADBOOK_DATABASE_URL: this.databaseUrl }
+    const { stdout } = await promisify(execFile)(PYTHON, ['-m', 'app.cli', ...parameters], { cwd: ROOT, env })
+    return stdout
   }
 
   async stop() {
