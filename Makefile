@@ -18,8 +18,8 @@ WEB := app/web/static/.build-hash
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-protocol schema-diff check format schema web bench bench-peers bench-search bench-against bench-probes docs lock clean \
-	picture
+.PHONY: help serve test fuzz test-protocol schema-diff check format schema web bench bench-peers bench-search bench-against bench-probes \
+	docs lock clean picture
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ serve: $(RUNTIME) $(WEB) ## start the server on SQLite; every option is a GRADBO
 
 test: $(DEV) $(WEB) ## run every test, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+fuzz: $(DEV) ## ask a server anything, at random, for ten minutes: make fuzz ARGS="--minutes 60 -k operations"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 test-protocol: $(RUNTIME) $(PROTOCOL) ## what other people's GraphQL clients, compilers and linters say, with their npm packages
 	@cd tests/protocol && $(NODE_PATH) node --test --test-concurrency=2 --test-reporter=spec $(ARGS)

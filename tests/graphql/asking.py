@@ -30,12 +30,13 @@ class Asker:
 
     built: Built
     database: Database
+    limits: Limits = WIDE
     operations: Operations = field(init=False)
     statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         counting: Any = _Counting(self.database, self.statements)
-        self.operations = Operations(self.built, counting, None, WIDE, WIDE)
+        self.operations = Operations(self.built, counting, None, self.limits, self.limits)
 
     async def bytes(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> bytes:
         """The response's bytes."""
