@@ -60,7 +60,7 @@ class Rolled(Draw):
         raise AssertionError("worlds are drawn without strategies")
 
 
-@dataclass
+@dataclass(repr=False)
 class Library:
     """The same rows in both databases, and who may ask."""
 

@@ -24,6 +24,8 @@ from tests.graphql.drawing import Draw
 from tests.graphql_socket.client import connected
 from tests.support.server import Server
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 QUERY = 'query ($id: ID! = "x") { viewer { id } node(id: $id) { id } }'
 SUBSCRIPTION = "subscription { trainTaskChanged { cursor } }"
 HASH = "7f56e67dd21ab3f30d1ff8b7bed08893f0a0db86449836189b361dd1e56ddb4b"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import event, given, note
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from tests.fuzz.damage import nearly_valid_operations
 from tests.fuzz.grammar import SCHEMA, Operation, operations
 from tests.fuzz.library import Library
 from tests.graphql.asking import Asker
+
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 MOST_STATEMENTS = 60
 """No operation within the limits takes more: one for each root field, one or two where values are attached."""
