@@ -19,7 +19,7 @@ from app.errors import Code
 from tests.fuzz.budget import examples
 from tests.fuzz.damage import WRONG_VALUES
 from tests.fuzz.grammar import ODD_IDS, ODD_TEXTS
-from tests.fuzz.test_schemathesis import BUSY, SECONDS
+from tests.fuzz.test_schemathesis import BUSY, SECONDS, UNBOUNDED
 from tests.graphql.drawing import Draw
 from tests.graphql_socket.client import connected
 from tests.support.server import Server
@@ -72,7 +72,7 @@ class Door:
 @pytest.fixture
 async def door(database_url: str, tmp_path: Path) -> AsyncIterator[Door]:
     """Running for all examples; at the end nothing was unforeseen."""
-    with Server(database_url, tmp_path) as server:
+    with Server(database_url, tmp_path, **UNBOUNDED) as server:
         assert server.key is not None
         async with httpx2.AsyncClient(base_url=server.address, timeout=SECONDS, verify=False) as client:
             yield Door(server, server.key, client)
