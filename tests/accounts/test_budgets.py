@@ -223,6 +223,15 @@ async def test_servers_share_what_was_charged(database: Database, clock: Clock) 
     assert [left(one), left(other)] == [140, 140], "nothing is charged twice"
 
 
+def test_what_is_charged_while_servers_talk_counts(clock: Clock) -> None:
+    budgets = Budgets(SIZES, clock)
+    budgets.charge(ANN, 300)
+    shared = budgets.to_share()
+    budgets.charge(ANN, 100)
+    budgets.learn(dict.fromkeys(shared, clock.now + WINDOW / 2))
+    assert left(budgets) == 200
+
+
 async def test_what_servers_gave_too_much_comes_back_first(database: Database, clock: Clock) -> None:
     servers = [Budgets(SIZES, clock) for _ in range(3)]
     assert [spend(server, ANN) for server in servers] == [60, 60, 60], "none has heard of the others"
