@@ -22,12 +22,13 @@ from app import web
 from app.accounts import http as accounts_http
 from app.accounts.authentication import SESSION_COOKIE, authorization_of, identify
 from app.accounts.registered import read_operations
-from app.accounts.throttle import SignInLimits
+from app.accounts.throttle import SignInLimits, network
 from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
 from app.answers import refused
 from app.cross_origin import CrossOriginGuard, CrossOriginHeaders, Origins
 from app.errors import GradbookError
+from app.graphql.admission import Admission, Guard, admission_limits_of
 from app.graphql.bodies import BodyLimits
 from app.graphql.budget import FILE, REQUEST
 from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
@@ -37,6 +38,7 @@ from app.graphql.registered import Registered
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.graphql.sse import EventStreams
 from app.live.access import Grant
+from app.origin import ORIGIN
 from app.request_log import RequestLog
 from app.schema import build_schema
 from app.services import Services, open_services
@@ -51,6 +53,7 @@ def build_app(settings: Settings) -> Starlette:
     sign_ins = SignInLimits(settings.sign_in_attempts, settings.sign_in_attempts_per_address, window)
     uploads = annotation_http.UploadLimits(settings.max_import_bytes, settings.import_seconds)
     origins = Origins(settings.allowed_origins, settings.public_url)
+    admission = Admission(admission_limits_of(settings), _caller_of)
     return Starlette(
         routes=[
             Route("/graphql", _InState("graphql")),
@@ -65,15 +68,16 @@ def build_app(settings: Settings) -> Starlette:
         middleware=[
             Middleware(CrossOriginHeaders, origins),
             Middleware(RequestLog),
+            Middleware(Guard, admission),
             Middleware(CrossOriginGuard, origins),
         ],
         exception_handlers={HTTPException: refused},
-        lifespan=_lifespan(settings, origins),
+        lifespan=_lifespan(settings, origins, admission),
     )
 
 
 def _lifespan(
-    settings: Settings, origins: Origins
+    settings: Settings, origins: Origins, admission: Admission
 ) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
@@ -96,18 +100,27 @@ def _lifespan(
             bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
             watch = _watch(services)
             endpoint = GraphQLEndpoint(operations, _identify_request, bodies)
-            streams = EventStreams(endpoint, operations, origin_allowed=origins.allow, watch=watch)
+            streams = EventStreams(endpoint, operations, origin_allowed=origins.allow, watch=watch, admission=admission)
             socket = GraphQLSocket(
                 operations,
                 _identify_socket,
                 origin_allowed=origins.allow,
                 watch=watch,
                 limits=SocketLimits(max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_body_bytes),
+                admission=admission,
             )
             async with registered.followed():
-                yield {"services": services, "graphql": streams, "socket": socket}
+                yield {"services": services, "graphql": streams, "socket": socket, "admission": admission}
 
     return lifespan
+
+
+def _caller_of(viewer: Any) -> str:
+    """Whom a socket counts for: the key or the session, else the address."""
+    if viewer is not None:
+        return f"key {viewer.credential_id or viewer.id}"
+    origin = ORIGIN.get()
+    return f"address {network(origin.address if origin else None)}"
 
 
 class _InState:

@@ -184,6 +184,35 @@ class Settings(BaseSettings):
         False,
         description="Run operations that `gradbook operations register` registered, and no others: GraphiQL is closed.",
     )
+    max_connections: int = Field(
+        5000, ge=10, le=100_000, description="Connections that a server has, sockets included; to more it answers 503."
+    )
+    header_seconds: float = Field(
+        10, gt=0, le=600, description="How long a request's head may take to arrive; then the connection ends."
+    )
+    max_requests: int = Field(
+        1000, ge=1, le=100_000, description="Requests that a server works on at a time; to more it answers 503."
+    )
+    max_sockets: int = Field(
+        4000,
+        ge=1,
+        le=100_000,
+        description="WebSockets and event streams open at a server; to more it answers 503.",
+    )
+    max_sockets_per_caller: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="WebSockets and event streams of one key or session at a server; without one, of an address.",
+    )
+    max_subscriptions_per_caller: int = Field(
+        1000, ge=1, le=1_000_000, description="Subscriptions of one key or session at a server, over all its sockets."
+    )
+    max_held_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of large requests (over 64 KiB) that a server has in hand; to more it answers 503.",
+    )
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="A larger request is refused with 413.")
     body_seconds: float = Field(
         30, gt=0, le=3600, description="How long a request's body may take to arrive; then it is broken off, with 408."

@@ -19,7 +19,9 @@ def _settings(url: str, **others: Any) -> Settings:
 
 def serve(url: str) -> Starlette:
     """The application with its default settings but for budgets; what decides about durability is said again."""
-    return build_app(_settings(url, sqlite_synchronous="FULL"))
+    crowd = 10_000  # one key opens all the sockets of a round
+    limits = {"max_sockets": crowd, "max_sockets_per_caller": crowd, "max_subscriptions_per_caller": crowd}
+    return build_app(_settings(url, sqlite_synchronous="FULL", **limits))
 
 
 def serve_normal(url: str) -> Starlette:

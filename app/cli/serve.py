@@ -125,6 +125,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     # These take half a second, when a port in use is told already.
     from app import web  # noqa: PLC0415
     from app.asgi import build_app  # noqa: PLC0415
+    from app.cli.connections import bounded_http  # noqa: PLC0415
     from app.cli.wire import BoundedWebSocket  # noqa: PLC0415
 
     server = _Server(
@@ -132,7 +133,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
             build_app(settings),
             lifespan="on",
             loop="uvloop" if find_spec("uvloop") else "asyncio",
-            http="httptools",
+            http=bounded_http(settings),
             ws=BoundedWebSocket,
             ws_per_message_deflate=False,  # each socket would hold two windows of 32 KiB, for messages of some bytes
             ws_max_size=2 * settings.max_body_bytes,  # the application's own limit comes first, and says why

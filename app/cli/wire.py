@@ -7,10 +7,17 @@ large as their buffers, and a ping now and then.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+
+from app.cli.connections import Stalling, raw_answer
+from app.errors import GradbookError
+from app.graphql.bodies import SMALL, Holding
+from app.graphql.refusals import BadRequestError
 
 MAX_PIECES: Final = 1000
 """Frames of one message."""
@@ -21,11 +28,55 @@ MAX_PINGS: Final = 100
 _WINDOW = 10.0  # seconds
 
 
-class BoundedWebSocket(WebSocketsSansIOProtocol):
+class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
     """One connection. What goes beyond a bound closes it, and the close frame says why."""
 
     pings = 0
     window_ends = 0.0
+    holding: Holding | None = None
+    received = 0  # bytes since the application took the last message
+
+    def data_received(self, data: bytes) -> None:
+        """Parse it, if there is room for what has come of the message."""
+        self.received += len(data)
+        if self.received > SMALL and "admission" in self.app_state:
+            if self.holding is None:
+                self.holding = Holding(self.app_state["admission"].held)
+            try:
+                self.holding.grow(self.received)
+            except GradbookError as error:
+                self._refuse(CloseCode.TRY_AGAIN_LATER, error.message)
+                return
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:  # uvicorn would wait for another one
+            self.handle_parser_exception()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The next message, for which the application answers from now on."""
+        event = await super().receive()
+        self._release()
+        return event
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._release()
+        super().connection_lost(exc)
+
+    def handle_parser_exception(self) -> None:
+        """End it. uvicorn counts on a close frame, of which there is none before the handshake."""
+        if self.transport.is_closing():
+            return
+        if self.conn.close_sent is None:
+            self.transport.write(raw_answer(BadRequestError(400, "This is no WebSocket handshake that can be read.")))
+            self.transport.close()
+        else:
+            super().handle_parser_exception()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application is done with it: what is left to be read has its time."""
+        super().on_task_complete(task)
+        if self.transport.get_write_buffer_size():
+            self.watch_writing()
 
     def handle_cont(self, event: Frame) -> None:
         """Take one more piece of a message."""
@@ -36,7 +87,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """The answer is ready; it is sent unless there are too many."""
-        if self._may_ping():
+        if self._may_ping() and self.writable.is_set():  # who reads nothing gets no answers, which would pile up
             super().handle_ping()
 
     def handle_pong(self, event: Frame) -> None:
@@ -62,6 +113,11 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.pings > MAX_PINGS:
             self._refuse(CloseCode.POLICY_VIOLATION, f"There were more than {MAX_PINGS} pings in {_WINDOW:g} seconds")
         return self.pings <= MAX_PINGS
+
+    def _release(self) -> None:
+        self.received = 0
+        if self.holding is not None:
+            self.holding.release()
 
     def _refuse(self, code: CloseCode, reason: str) -> None:
         self.frames = []

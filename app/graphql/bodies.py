@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from starlette.requests import Request
 
@@ -12,6 +13,38 @@ from app.graphql.refusals import BadRequestError
 
 SMALL = 64 * 1024
 """Bytes of a body that are taken before anybody asks who sends it."""
+
+
+class Counter(Protocol):
+    """Counts the bytes that the process holds."""
+
+    def take(self, amount: int) -> None:
+        """Raises OVERLOADED where they are too many together."""
+
+    def give_back(self, amount: int) -> None:
+        """They are gone."""
+
+
+class Holding:
+    """The bytes that one request, or one message of a socket, holds until it is answered."""
+
+    __slots__ = ("_bytes", "_counter")
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._bytes = 0
+
+    def grow(self, size: int) -> None:
+        """It has come to so many bytes. Small ones do not count: there are no more of them than requests."""
+        if size > SMALL:
+            self._counter.take(size - self._bytes)
+            self._bytes = size
+
+    def release(self) -> None:
+        """It is answered."""
+        if self._bytes:
+            self._counter.give_back(self._bytes)
+            self._bytes = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +76,11 @@ def is_small(request: Request) -> bool:
 
 
 async def receive_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body. Raises BadRequestError for one that is too long or too slow, and ClientDisconnect."""
+    """The whole body. Raises BadRequestError for one that is too long or too slow, OVERLOADED, ClientDisconnect."""
     too_long = f"The body is longer than {limits.max_bytes:,} bytes."
     if (_declared(request) or 0) > limits.max_bytes:
         raise BadRequestError(413, too_long, Code.LIMIT_EXCEEDED)
+    holding: Holding | None = request.scope.get("holding")
     chunks: list[bytes] = []
     size = 0
     try:
@@ -55,6 +89,8 @@ async def receive_body(request: Request, limits: BodyLimits) -> bytes:
                 size += len(chunk)
                 if size > limits.max_bytes:
                     raise BadRequestError(413, too_long, Code.LIMIT_EXCEEDED)
+                if size > SMALL and holding is not None:
+                    holding.grow(size)
                 chunks.append(chunk)
     except TimeoutError:
         message = f"The body was not complete after {limits.seconds:g} seconds (GRADBOOK_BODY_SECONDS)."

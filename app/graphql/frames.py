@@ -36,7 +36,8 @@ class CloseCode(enum.IntEnum):
     SUBPROTOCOL_NOT_ACCEPTABLE = 4406
     TIMEOUT = 4408
     SUBSCRIBER_EXISTS = 4409
-    TOO_MANY_INITIALISATIONS = 4429
+    TOO_MANY = 4429
+    """Initialisation requests, as the protocol says; or sockets of one caller."""
     INTERNAL_ERROR = 4500
 
 

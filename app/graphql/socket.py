@@ -15,6 +15,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from app.errors import Code, GradbookError
 from app.graphql import frames
+from app.graphql.admission import Admission, Share, deny, too_many
+from app.graphql.bodies import Holding
 from app.graphql.engine import Viewer
 from app.graphql.frames import CloseCode, SocketError
 from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, encoded, shown
@@ -38,6 +40,7 @@ _REFUSALS = {
     Code.UNAUTHENTICATED.name: CloseCode.FORBIDDEN,
     Code.FORBIDDEN.name: CloseCode.FORBIDDEN,
     Code.RATE_LIMITED.name: CloseCode.TRY_AGAIN_LATER,
+    Code.LIMIT_EXCEEDED.name: CloseCode.TOO_MANY,
     Code.DATABASE_BUSY.name: CloseCode.TRY_AGAIN_LATER,
     Code.DATABASE_UNAVAILABLE.name: CloseCode.TRY_AGAIN_LATER,
 }
@@ -74,7 +77,9 @@ class GraphQLSocket:
         origin_allowed: OriginAllowed,
         watch: Watch,
         limits: SocketLimits = SocketLimits(),
+        admission: Admission | None = None,
     ) -> None:
+        self.admission = admission or Admission()
         self.operations = operations
         self.identify = identify
         self.origin_allowed = origin_allowed
@@ -84,8 +89,16 @@ class GraphQLSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket to its end."""
         websocket = WebSocket(scope, receive, send)
-        if await self._accept(websocket):
-            await _Connection(self, websocket).serve()
+        try:  # until it has said who it is, it counts for its address
+            share = self.admission.sockets_of.take(self.admission.caller_of(None))
+        except GradbookError as error:
+            await deny(websocket, too_many(error))
+            return
+        try:
+            if await self._accept(websocket):
+                await _Connection(self, websocket, share).serve()
+        finally:
+            share.release()
 
     async def _accept(self, websocket: WebSocket) -> bool:
         await websocket.receive()
@@ -108,6 +121,7 @@ class _Operation:
 
     id: str
     prepared: Prepared
+    held: ExitStack
     cuttable: bool
     task: asyncio.Task[None] = field(init=False)
 
@@ -119,8 +133,10 @@ class _Connection:
     the one before was sent; all send through one lock. So a client that does not read holds one result per operation.
     """
 
-    def __init__(self, door: GraphQLSocket, websocket: WebSocket) -> None:
+    def __init__(self, door: GraphQLSocket, websocket: WebSocket, share: Share) -> None:
         self._door = door
+        self._admission = door.admission
+        self._share = share
         self._limits = door.limits
         self._websocket = websocket
         self._viewer: Viewer | None = None
@@ -131,6 +147,7 @@ class _Connection:
         self._attendant: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._heard = asyncio.Event()
+        self._message_size = 0
         self._watched = ExitStack()
         # When the deadline passes, the listener ends, and the socket is closed for this reason.
         self._deadline = asyncio.timeout(self._limits.init_seconds)
@@ -166,7 +183,9 @@ class _Connection:
             async with self._deadline:
                 while (event := await self._websocket.receive())["type"] == "websocket.receive":
                     self._heard.set()
-                    await self._handle(frames.read(event.get("text"), max_bytes=self._limits.max_frame_bytes))
+                    text = event.get("text")
+                    self._message_size = len(text or "")
+                    await self._handle(frames.read(text, max_bytes=self._limits.max_frame_bytes))
                     # Many small messages come in one piece: others get their turn between two of them.
                     await asyncio.sleep(0)
         except TimeoutError:
@@ -190,7 +209,7 @@ class _Connection:
         match message:
             case frames.Init(parameters):
                 if self._initialised:
-                    raise SocketError(CloseCode.TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
+                    raise SocketError(CloseCode.TOO_MANY, "Too many initialisation requests")
                 self._initialised = True
                 self._deadline.reschedule(None)
                 self._attendant = asyncio.create_task(self._attend(parameters), name="socket attendant")
@@ -211,6 +230,7 @@ class _Connection:
         """Find out who it is, welcome it, and look from time to time whether it is still there."""
         try:
             self._viewer = await self._door.identify(self._websocket, parameters)
+            self._share.move(self._admission.caller_of(self._viewer))
             if self._viewer is not None:
                 self._watched.enter_context(self._door.watch(self._viewer, self._revoked))
             self._acknowledged = True
@@ -249,12 +269,24 @@ class _Connection:
             await self._make_room()
             await self._door.operations.look_up(request)
             prepared = self._door.operations.prepare(request, self._viewer)
+            held = self._hold(prepared)
         except RequestError as error:
             await self._send(frames.error(id, error.result["errors"]))
         except Exception as error:  # noqa: BLE001 - it is logged, and told as far as the client may know
             await self._send(frames.error(id, [shown(error)]))
         else:
-            self._start(_Operation(id, prepared, cuttable=not prepared.writes))
+            self._start(_Operation(id, prepared, held, cuttable=not prepared.writes))
+
+    def _hold(self, prepared: Prepared) -> ExitStack:
+        """Count a subscription, and the bytes of a large message. Raises LIMIT_EXCEEDED and OVERLOADED."""
+        with ExitStack() as held:
+            holding = Holding(self._admission.held)
+            holding.grow(self._message_size)
+            held.callback(holding.release)
+            if prepared.is_subscription:
+                caller = self._admission.caller_of(self._viewer)
+                held.callback(self._admission.subscriptions_of.take(caller).release)
+            return held.pop_all()
 
     async def _make_room(self) -> None:
         limit = self._limits.max_operations
@@ -268,9 +300,13 @@ class _Connection:
 
     def _start(self, operation: _Operation) -> None:
         operation.task = asyncio.create_task(self._run(operation), name="socket operation")
-        operation.task.add_done_callback(lambda _: self._running.discard(operation))
+        operation.task.add_done_callback(lambda _: self._ended(operation))
         self._running.add(operation)
         self._operations[operation.id] = operation
+
+    def _ended(self, operation: _Operation) -> None:
+        self._running.discard(operation)
+        operation.held.close()
 
     def _leave(self, operation: _Operation) -> None:
         """Nobody listens to it any more. Its reads end now; what writes goes on, and its answer is dropped."""

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Code, GradbookError
 from app.graphql import media
+from app.graphql.admission import Admission
 from app.graphql.engine import Viewer
 from app.graphql.framing import EVENTS, PARTS, Framing
 from app.graphql.http import BadRequestError, GraphQLEndpoint, accepted, only_reads, refusal
@@ -51,7 +52,9 @@ class EventStreams:
         origin_allowed: OriginAllowed,
         watch: Watch,
         limits: StreamLimits = StreamLimits(),
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission or Admission()
         self.operations = operations
         self.watch = watch
         self.limits = limits
@@ -89,16 +92,28 @@ class EventStreams:
         framing: Framing,
         work: Prepared | Result,
         viewer: Viewer | None,
-        _: Scope,
+        scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
+        try:
+            opened = self._count(work, viewer)
+        except (BadRequestError, GradbookError) as error:
+            await refusal(error)(scope, receive, send)
+            return
         stream = _Stream(self, framing, work, viewer, receive, send)
         self._open.add(stream)
         try:
-            await stream.serve()
+            with opened:
+                await stream.serve()
         finally:
             self._open.discard(stream)
+
+    def _count(self, work: Prepared | Result, viewer: Viewer | None) -> ExitStack:
+        """Count it as a stream until the stack is closed; what answers once is a request as any other."""
+        if isinstance(work, Prepared) and work.is_subscription:
+            return self._admission.open_stream(viewer)
+        return ExitStack()
 
     def close(self) -> None:
         """End all streams: the server stops. Clients that reconnect go on after the last event they got."""

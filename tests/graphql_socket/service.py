@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection, Request
 
 from app.db.database import Database
 from app.errors import Code, GradbookError
+from app.graphql.admission import Admission, AdmissionLimits
 from app.graphql.bodies import BodyLimits
 from app.graphql.engine import Viewer
 from app.graphql.http import GraphQLEndpoint
@@ -250,7 +251,10 @@ def origin_allowed(connection: HTTPConnection) -> bool:
 def socket(deeds: Deeds, limits: SocketLimits = DEFAULTS, database: Database | None = None) -> GraphQLSocket:
     """The door over the schema."""
     operations = _operations(deeds, database)
-    return GraphQLSocket(operations, deeds.identify, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits)
+    many = Admission(AdmissionLimits(sockets_per_caller=10_000))  # all of them from one address
+    return GraphQLSocket(
+        operations, deeds.identify, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits, admission=many
+    )
 
 
 def streams(
