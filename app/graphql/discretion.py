@@ -56,22 +56,31 @@ def _names_of(schema: GraphQLSchema) -> Iterator[str]:
                 yield from getattr(definition, "args", ())
 
 
-def discreet(message: str, sent: str, names: frozenset[str]) -> str:
-    """The message without suggestions and without names that are not in what was sent; instead, the advice to sign in.
+class Discretion:
+    """What may be told in one response: names of the schema that are in what was `sent`, and whatever is no such name.
 
     The time grows with what was sent, once for each name.
     """
-    known: dict[str, bool] = {}
 
-    def shown(found: re.Match[str]) -> str:
+    def __init__(self, sent: str, names: frozenset[str]) -> None:
+        self._sent = sent
+        self._names = names
+        self._known: dict[str, bool] = {}
+
+    def told(self, message: str) -> str:
+        """The message without suggestions and without other names; instead of those, the advice to sign in."""
+        bare = _SUGGESTION.sub("", message)
+        told = _NAME.sub(self._shown, bare)
+        return bare if told == bare else f"{told} {ADVICE}"
+
+    def _shown(self, found: re.Match[str]) -> str:
         name = found[0]
-        if name in names and name not in known:
-            known[name] = re.search(rf"\b{name}\b", sent, re.ASCII) is not None
-        return name if known.get(name, True) else HIDDEN
-
-    bare = _SUGGESTION.sub("", message)
-    told = _NAME.sub(shown, bare)
-    return bare if told == bare else f"{told} {ADVICE}"
+        if name not in self._names:
+            return name
+        if name not in self._known:
+            sent = self._sent  # the first look is the quick one, and mostly the last
+            self._known[name] = name in sent and re.search(rf"\b{name}\b", sent, re.ASCII) is not None
+        return name if self._known[name] else HIDDEN
 
 
 def words_of(query: str, variables: Mapping[str, Any] | None) -> str:

@@ -29,6 +29,7 @@ from app.graphql.budget import reading
 from app.graphql.cost import Price, price
 from app.graphql.limits import Limits, check_size, limit_error
 from app.graphql.schema import Built
+from app.graphql.variables import Given, given_of
 
 MAX_DOCUMENTS = 1_000
 """Documents that are kept. Clients send few different texts; one with its templates and plans takes some 100 kB."""
@@ -53,6 +54,7 @@ class Operation:
     node: OperationDefinitionNode
     price: Price
     positions: frozenset[str] = frozenset()
+    given: Given = ()
     templates: dict[Any, Any] = field(default_factory=dict)
     cohorts: dict[Any, Any] = field(default_factory=dict)
 
@@ -129,6 +131,7 @@ class Documents:
                 item,
                 price(self._schema, self._entities, node, item),
                 _positions(item, node),
+                given_of(self._schema, item),
             )
             for item in node.definitions
             if isinstance(item, OperationDefinitionNode)

@@ -27,7 +27,7 @@ from app.db.database import Database
 from app.db.deadline import DEADLINE, Deadline, too_slow
 from app.errors import Code, GradbookError
 from app.graphql.budget import Bill, Budget, BudgetError, Cost
-from app.graphql.discretion import discreet, names_of, words_of
+from app.graphql.discretion import Discretion, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
@@ -36,6 +36,7 @@ from app.graphql.persisted import PersistedQueries
 from app.graphql.registered import Registered
 from app.graphql.schema import Built
 from app.graphql.sharing import Feed, Message, Send, Shared, follow
+from app.graphql.variables import check_items
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class Operations:
         try:
             document, operation = self._find(request, viewer, documents, bill)
             variables = request.variables or {}
+            check_items(operation.given, variables, documents.limits.percent)
             cost = operation.price.cost(variables)
             bill.ask(cost, documents.limits.cost)
             operation.price.check(cost, variables, documents.limits)
@@ -251,10 +253,10 @@ class Operations:
     def _told(self, result: Result, request: Request, viewer: Viewer | None) -> Result:
         """A response as its caller may see it: see app.graphql.discretion."""
         if viewer is None and "errors" in result:
-            sent = words_of(request.query, request.variables)
+            discretion = Discretion(words_of(request.query, request.variables), self._names)
             for error in result["errors"]:
                 if error["extensions"]["code"] != Code.UNAUTHENTICATED.name:
-                    error["message"] = discreet(error["message"], sent, self._names)
+                    error["message"] = discretion.told(error["message"])
         return result
 
     def _shared(self, prepared: Prepared, context: Context, executor: Executor[Any], feed: Feed) -> Shared:

@@ -189,3 +189,38 @@ async def test_the_values_of_all_lists_of_a_field_are_bounded(book: Book) -> Non
         assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
         assert error["extensions"]["argument"] == ["where", "and", 4, "externalId", "notIn"]
         assert "may hold 4,096 values" in error["message"]
+
+
+LISTS: tuple[tuple[str, str, Any], ...] = (
+    ("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", "ids", ["x"]),
+    ("query ($w: TrainTaskWhere) { trainTasks(where: $w) { totalCount } }", "w", {"and": [{"zz": 1}]}),
+    ("query ($w: TrainTaskWhere) { trainTasks(where: $w) { totalCount } }", "w", {"tags": {"hasAny": ["x"]}}),
+    (operation("AddRecords"), "input", {"records": [{"suggestions": [{}]}]}),
+)
+
+
+def multiplied(value: Any, times: int) -> Any:
+    """The value with its innermost lists so many times as long."""
+    if isinstance(value, list):
+        inner = [multiplied(item, times) for item in value]
+        return inner if inner != value else value * times
+    if isinstance(value, dict):
+        return {name: multiplied(item, times) for name, item in value.items()}
+    return value
+
+
+@pytest.mark.parametrize(("query", "name", "value"), LISTS)
+def test_lists_in_variables_are_bounded_before_their_items_are_looked_at(
+    empty_book: Book, query: str, name: str, value: Any
+) -> None:
+    def refusal(who: str | None, times: int) -> str:
+        viewer = None if who is None else empty_book.people[who]
+        with pytest.raises(RequestError) as error:
+            empty_book.operations.prepare(Request(query, {name: multiplied(value, times)}), viewer)
+        return str(error.value)
+
+    assert "items or more; at most 100,000 are allowed" in refusal("owner", 300_000)
+    assert "items or more; at most 10,000 are allowed" in refusal(None, 10_001)
+    json = {name: {"extraParams": [0] * 100_001}}
+    create = operation("CreateTrainTask").replace("$input", f"${name}")
+    empty_book.operations.prepare(Request(create, json), empty_book.people["owner"])
