@@ -147,5 +147,5 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     )
     host, port = listener.getsockname()[:2]
     server.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server.has_pages = web.is_built()
+    server.has_pages = web.is_built() and not settings.registered_only
     server.run(sockets=[listener])
