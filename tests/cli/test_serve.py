@@ -78,9 +78,8 @@ def test_the_first_start_makes_everything_and_later_ones_nothing(
     gradbook.environment["GRADBOOK_LOG_LEVEL"] = "warning"  # slow requests are logged as `info`
     with served(gradbook) as first:
         (key,) = first.keys
-        assert first.query("{ viewer { username role } }", key) == {
-            "data": {"viewer": {"username": "owner", "role": "OWNER"}}
-        }
+        viewer = first.query("{ viewer { username role } }", key)["data"]["viewer"]
+        assert viewer == {"username": "owner", "role": "OWNER"}
         assert first.said.count("\n") == 9
         (link,) = re.findall(rf"^    {re.escape(first.address)}/sign-in#(gbl_[\w-]{{43}})$", first.said, re.MULTILINE)
         assert first.sign_in(link) == {"username": "owner"}
