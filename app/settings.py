@@ -254,11 +254,18 @@ class Settings(BaseSettings):
     budget_per_address_per_minute: int = Field(
         240_000_000, ge=0, description="What all callers from one address may spend in a minute; 0 is without limit."
     )
+    attention_percent: int = Field(
+        20,
+        ge=1,
+        le=100,
+        description="Of the time of the server's one thread, so much may the requests of one key take to be read "
+        "(received, parsed, checked, compiled); 100 is without limit.",
+    )
     anonymous_percent: int = Field(
         10,
         ge=1,
         le=100,
-        description="Callers who are not signed in may have so much of MAX_SOURCE_LENGTH to BUDGET_PER_MINUTE.",
+        description="Callers who are not signed in may have so much of MAX_SOURCE_LENGTH to ATTENTION_PERCENT.",
     )
 
     graceful_shutdown_seconds: int = Field(

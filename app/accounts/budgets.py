@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from app.accounts.attention import Attention
 from app.accounts.throttle import bucket_key, network
 from app.graphql.budget import BudgetError
 from app.origin import ORIGIN
@@ -45,12 +46,17 @@ class Budgeted:
     key: int = 0
     address: int = 0
     anonymous: int = 0
+    attention: float = 1.0
+    """The part of the server's time that one caller may take for reading; 1 is without limit."""
+    anonymous_attention: float = 1.0
 
     @classmethod
     def by(cls, settings: Settings) -> Budgeted:
         """What the settings say."""
         key = settings.budget_per_minute
-        return cls(key, settings.budget_per_address_per_minute, math.ceil(key * settings.anonymous_percent / 100))
+        attention, share = settings.attention_percent / 100, settings.anonymous_percent / 100
+        strangers = attention if attention == 1 else attention * share
+        return cls(key, settings.budget_per_address_per_minute, math.ceil(key * share), attention, strangers)
 
 
 class Budgets:
@@ -58,6 +64,8 @@ class Budgets:
 
     def __init__(self, budgeted: Budgeted, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._attention = Attention(clock)
+        self._shares = {True: budgeted.attention, False: budgeted.anonymous_attention}
         self._noticed: dict[str, _Bucket] = {}
         key = _Kind("credential", budgeted.key, "this key or session", "BUDGET_PER_MINUTE")
         address = _Kind("address", budgeted.address, "all callers from {}", "BUDGET_PER_ADDRESS_PER_MINUTE")
@@ -90,12 +98,21 @@ class Budgets:
         now = self._clock()
         self._take(self._buckets(viewer, now), cost, now)
 
+    def admit(self, viewer: Any) -> None:
+        """Raise RATE_LIMITED for a caller who took too much of the server's time."""
+        self._attention.check(_caller(viewer))
+
+    def hold(self, viewer: Any, seconds: float) -> None:
+        """Count how long a request kept the server from everybody else."""
+        share = self._shares[viewer is not None]
+        if share < 1:
+            self._attention.take(_caller(viewer), seconds, share)
+
     def _buckets(self, viewer: Any, now: float) -> list[_Bucket]:
-        origin = ORIGIN.get()
-        address = _network((origin and origin.address) or "an unknown address")
+        address = _address()
         if viewer is None:
             return [kind.bucket(address, now) for kind in self._unknown]
-        whose = {"credential": viewer.credential_id or f"usr_{viewer.id}", "address": address}
+        whose = {"credential": _caller(viewer), "address": address}
         return [kind.bucket(whose[kind.name], now) for kind in self._known]
 
     def _take(self, buckets: list[_Bucket], cost: int, now: float) -> None:
@@ -212,6 +229,16 @@ def _refused(bucket: _Bucket, cost: int, now: float) -> BudgetError:
         f"{remaining:,} are left: try again in {wait} second{'s' if wait > 1 else ''}."
     )
     return BudgetError(message, remaining=remaining, retry_after=wait)
+
+
+def _caller(viewer: Any) -> Hashable:
+    """Who is charged before all others."""
+    return _address() if viewer is None else viewer.credential_id or f"usr_{viewer.id}"
+
+
+def _address() -> str:
+    origin = ORIGIN.get()
+    return _network((origin and origin.address) or "an unknown address")
 
 
 _network = lru_cache(MAX_BUCKETS)(network)

@@ -6,6 +6,7 @@ the server do is paid before it is done, by whoever asks.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Protocol, TypedDict
 
 from app.errors import Code, GradbookError
@@ -18,6 +19,12 @@ CHARACTER = 10
 
 PLAN = 5_000
 """A statement that is compiled for the first time, and each list in it. It is not known before, so it is owed."""
+
+RECEIVED = 4e-9
+"""Seconds that a byte of a large body takes to arrive and to be put together."""
+
+MICROSECOND = 1e-6
+"""Seconds of a unit: so long the server's thread is busy with what is owed."""
 
 FILE = 100_000
 """A file that is sent or taken."""
@@ -42,6 +49,12 @@ class Budget(Protocol):
 
     def owe(self, viewer: Any, cost: int) -> None:
         """Take what was spent already, though there may not be so much."""
+
+    def admit(self, viewer: Any) -> None:
+        """Raise RATE_LIMITED for whoever took too much of the server's time."""
+
+    def hold(self, viewer: Any, seconds: float) -> None:
+        """Count how long a request kept the server from everybody else."""
 
 
 class BudgetError(GradbookError):
@@ -81,6 +94,27 @@ class Bill:
             raise
         if self.cost is not None and left is not None:
             self.cost["remaining"] = left
+
+
+class Held:
+    """`with Held(budget, viewer)`: the time that the thread spends in the block is counted, and what it spent before.
+
+    `seconds` are those before.
+    """
+
+    __slots__ = ("_began", "_budget", "_viewer")
+
+    def __init__(self, budget: Budget | None, viewer: Any, seconds: float = 0.0) -> None:
+        self._budget = budget
+        self._viewer = viewer
+        self._began = -seconds
+
+    def __enter__(self) -> None:
+        self._began += time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        if self._budget is not None:
+            self._budget.hold(self._viewer, time.thread_time() - self._began)
 
 
 def reading(source: str, tokens: int) -> int:

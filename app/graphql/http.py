@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.errors import GradbookError
 from app.graphql import media, persisted
 from app.graphql.bodies import BodyLimits, demand_plain, is_small, receive_body
+from app.graphql.budget import RECEIVED
 from app.graphql.engine import Viewer
 from app.graphql.operations import Operations, Prepared, Request, RequestError, Result
 from app.graphql.refusals import RETRY_SECONDS as RETRY_SECONDS
@@ -92,7 +93,7 @@ class GraphQLEndpoint:
 
     async def _read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
         if request.method == "GET":
-            return _request(dict(request.query_params), from_url=True), await self._identify(request)
+            return _request(dict(request.query_params), from_url=True), await self._admitted(request)
         if request.method != "POST":
             raise BadRequestError(
                 405, f"{request.method} is not supported: send POST, or GET for queries.", allow="GET, POST"
@@ -102,10 +103,17 @@ class GraphQLEndpoint:
         demand_plain(request)
         if is_small(request):
             asked = _request(_parsed(await receive_body(request, self._bodies)))
-            return asked, await self._identify(request)
-        viewer = await self._identify(request)
+            return asked, await self._admitted(request)
+        viewer = await self._admitted(request)
         bodies = self._bodies if viewer is not None else self._bodies.for_anonymous
-        return _request(_parsed(await receive_body(request, bodies))), viewer
+        body = await receive_body(request, bodies)
+        with self._operations.held(viewer, RECEIVED * len(body)):
+            return _request(_parsed(body)), viewer
+
+    async def _admitted(self, request: HttpRequest) -> Viewer | None:
+        viewer = await self._identify(request)
+        self._operations.admit(viewer)
+        return viewer
 
 
 def only_reads() -> BadRequestError:

@@ -26,7 +26,7 @@ from graphql import (
 from app.db.database import Database
 from app.db.deadline import DEADLINE, Deadline, too_slow
 from app.errors import Code, GradbookError
-from app.graphql.budget import Bill, Budget, BudgetError, Cost
+from app.graphql.budget import MICROSECOND, Bill, Budget, BudgetError, Cost, Held
 from app.graphql.discretion import Discretion, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
@@ -137,8 +137,12 @@ class Operations:
     def prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         """Parse, validate and choose the operation, within the viewer's limits, and charge what it costs.
 
-        Raises RequestError, and BudgetError where the viewer has not so much left.
+        Raises RequestError, and RATE_LIMITED where the viewer has not so much left.
         """
+        with self.held(viewer):
+            return self._prepare(request, viewer)
+
+    def _prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         documents = self._anonymous if viewer is None else self._documents
         bill = Bill(self._budget, viewer)
         try:
@@ -171,6 +175,15 @@ class Operations:
             raise GradbookError(Code.UNAUTHENTICATED, "Sign in to read the schema: send 'Authorization: Bearer KEY'.")
         return document, operation
 
+    def admit(self, viewer: Viewer | None) -> None:
+        """Raise RATE_LIMITED for whoever took too much of the server's time."""
+        if self._budget is not None:
+            self._budget.admit(viewer)
+
+    def held(self, viewer: Viewer | None, seconds: float = 0.0) -> Held:
+        """`with held(viewer)`: the time that the block takes is counted as theirs, and the seconds before."""
+        return Held(self._budget, viewer, seconds)
+
     def charge_nobody(self) -> None:
         """Charge a request that cannot be read to where it came from. Raises BudgetError."""
         Bill(self._budget, None).pay()
@@ -198,7 +211,8 @@ class Operations:
     async def _execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
         context = self._context(prepared, viewer)
         try:
-            result = execute(**self._arguments(prepared, context), executor_class=FragmentExecutor)
+            with self.held(viewer):  # variables are checked in it; what it awaits is not
+                result = execute(**self._arguments(prepared, context), executor_class=FragmentExecutor)
             if inspect.isawaitable(result):
                 result = await result
         finally:
@@ -238,6 +252,7 @@ class Operations:
         """Charge what turned out to be owed."""
         if context.owed and self._budget is not None:
             self._budget.owe(context.viewer, context.owed)
+            self._budget.hold(context.viewer, context.owed * MICROSECOND)
             context.owed = 0
 
     def _arguments(self, prepared: Prepared, context: Context) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""How long callers keep a server from everybody else: requests that are long to read are not to stop it for others.
+
+A text that was never seen before is parsed, validated and compiled, and large variables are checked, in the one thread
+that serves everybody. What a price says of that is a guess; here the thread's own time is counted, whatever it was
+spent on. Callers who take more than their share are refused until it has come back. Each server counts for itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from app.errors import Code, GradbookError
+from app.settings import PREFIX
+
+WINDOW = 5.0
+"""Seconds whose share can be used up at once: 1 s of a fifth, in which somebody's first page reads dozens of texts."""
+
+DEBT = 60.0
+"""Seconds that somebody waits at most."""
+
+MAX_CALLERS = 10_000
+"""Callers that are remembered; beyond, those are forgotten that were counted least recently."""
+
+
+class Attention:
+    """The share of one thread's time that each caller may take. `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # By caller, when nothing of it counts any more.
+        self._free_at: OrderedDict[Hashable, float] = OrderedDict()
+
+    def take(self, caller: Hashable, seconds: float, share: float) -> None:
+        """Count what a request took, of which the caller may have a `share` (1 is all)."""
+        now = self._clock()
+        free_at = min(max(self._free_at.get(caller, now), now) + seconds / share, now + WINDOW + DEBT)
+        self._free_at[caller] = free_at
+        self._free_at.move_to_end(caller)
+        if len(self._free_at) > MAX_CALLERS:
+            self._free_at.popitem(last=False)
+
+    def check(self, caller: Hashable) -> None:
+        """Raise RATE_LIMITED for a caller who took too much."""
+        wait = self._free_at.get(caller, 0.0) - self._clock() - WINDOW
+        if wait > 0:
+            seconds = math.ceil(wait)
+            raise GradbookError(
+                Code.RATE_LIMITED,
+                f"To read these requests takes more of the server's time than one caller may have "
+                f"({PREFIX}ATTENTION_PERCENT): try again in {seconds} second{'s' if seconds > 1 else ''}. Texts that "
+                "stay the same, with variables, are read once; large inputs are read faster in parts.",
+                retry_after=seconds,
+            )

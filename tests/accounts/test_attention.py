@@ -1,0 +1,60 @@
+"""Nobody keeps a server from all others for long."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import settings
+from app.accounts.attention import DEBT, MAX_CALLERS, WINDOW, Attention
+from app.accounts.budgets import Budgeted
+from app.errors import GradbookError
+
+
+class Clock:
+    """The time, which passes when it is told to."""
+
+    now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_share_of_some_seconds_is_there_at_once_and_comes_back(clock: Clock) -> None:
+    attention = Attention(clock)
+    attention.take("ann", 0.2 * WINDOW, share=0.2)
+    attention.check("ann")
+    attention.take("ann", 0.5, share=0.2)
+    with pytest.raises(GradbookError, match=r"GRADBOOK_ATTENTION_PERCENT.*try again in 3 seconds") as refused:
+        attention.check("ann")
+    assert (refused.value.code, refused.value.retry_after) == ("RATE_LIMITED", 3)
+    attention.check("ben")
+    clock.now += 2.5
+    attention.check("ann")
+
+
+def test_nobody_waits_longer_than_the_debt(clock: Clock) -> None:
+    attention = Attention(clock)
+    attention.take("ann", 1000, share=0.2)
+    clock.now += DEBT
+    attention.check("ann")
+
+
+def test_only_so_many_callers_are_remembered(clock: Clock) -> None:
+    attention = Attention(clock)
+    for number in range(MAX_CALLERS + 1):
+        attention.take(number, 10, share=0.2)
+    attention.check(0)
+    with pytest.raises(GradbookError):
+        attention.check(1)
+
+
+def test_strangers_have_a_part_of_the_share() -> None:
+    assert Budgeted.by(settings.load()).attention == 0.2
+    assert Budgeted.by(settings.load()).anonymous_attention == pytest.approx(0.02)
+    without = Budgeted.by(settings.load(attention_percent=100))
+    assert (without.attention, without.anonymous_attention) == (1, 1)

@@ -1,0 +1,30 @@
+"""Whoever takes too much of the server's time for the reading of requests is refused for a while, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from urllib.parse import urlsplit
+
+from tests.server.conftest import Start, Team
+from tests.support.probes import PROBES, Aim, harmless, send, status
+
+LONG = {
+    "ann": "the largest operation, never seen before",
+    "ben": "a hundred thousand ids",
+    "cem": "thirty megabytes",
+}
+
+
+async def test_what_is_long_to_read_is_refused_after_a_while(start: Start, team: Team) -> None:
+    port = urlsplit(start(attention_percent="1").address).port or 0
+    for who, name in LONG.items():
+        (probe,) = (probe for probe in PROBES if probe.name == name)
+        aim = Aim(port, team.keys[who], team.dataset)
+        assert status(await send(aim, probe.make(aim, 0))) == 200, name
+        answers = await asyncio.gather(*[send(aim, probe.make(aim, number)) for number in range(1, 6)])
+        refused = next(answer for answer in answers if status(answer) == 429)
+        assert b"GRADBOOK_ATTENTION_PERCENT" in refused
+        assert re.search(rb"\r\nretry-after: \d+\r\n", refused)
+    owner = Aim(port, team.owner, team.dataset)
+    assert status(await send(owner, harmless(owner, 0))) == 200
