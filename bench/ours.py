@@ -14,7 +14,8 @@ _MUCH = 10**12
 
 def _settings(url: str, **others: Any) -> Settings:
     # One key asks as fast as it can, which is what budgets are to stop. They are charged all the same.
-    return load(database_url=url, budget_per_minute=_MUCH, budget_per_address_per_minute=_MUCH, **others)
+    budgets = {"budget_per_minute": _MUCH, "budget_per_address_per_minute": _MUCH, "attention_percent": 99}
+    return load(database_url=url, **budgets, **others)
 
 
 def serve(url: str) -> Starlette:

@@ -54,9 +54,11 @@ class Budgeted:
     def by(cls, settings: Settings) -> Budgeted:
         """What the settings say."""
         key = settings.budget_per_minute
-        attention, share = settings.attention_percent / 100, settings.anonymous_percent / 100
-        strangers = attention if attention == 1 else attention * share
-        return cls(key, settings.budget_per_address_per_minute, math.ceil(key * share), attention, strangers)
+        percent = settings.anonymous_percent
+        anonymous = math.ceil(key * percent / 100)
+        attention = settings.attention_percent / 100
+        strangers = 1.0 if attention == 1 else settings.attention_percent * percent / 10_000
+        return cls(key, settings.budget_per_address_per_minute, anonymous, attention, strangers)
 
 
 class Budgets:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 60
 """For one answer, on the busiest machine."""
 
-UNBOUNDED = {"budget_per_minute": "0", "budget_per_address_per_minute": "0"}
+UNBOUNDED = {"budget_per_minute": "0", "budget_per_address_per_minute": "0", "attention_percent": "100"}
 """More is asked in a minute than one caller may."""
 
 BUSY = {Code.OVERLOADED.name, Code.DATABASE_BUSY.name}
