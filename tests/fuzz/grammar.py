@@ -326,10 +326,10 @@ class Grammar:
             "question": QUESTIONS,
             "search": ["war", "the peace", "天", "道 德", "e", "loss AND", '"', "*", "a:b", "NEAR(a b)", "-a"],
         }
+        if name in {"after", "before"} and d.chance(25):
+            return self.damaged(d.one(ASKED.cursors))
         if name in fitting and not self.odd(40):
             return d.one(fitting[name])
-        if name in {"after", "before"}:
-            return self.damaged(d.one(ASKED.cursors))
         return d.one(ODD_PATHS) if name == "path" else d.one(ODD_TEXTS) if self.odd(60) else d.text()
 
     def damaged(self, text: str) -> str:
