@@ -106,7 +106,9 @@ def _lifespan(
                 _identify_socket,
                 origin_allowed=origins.allow,
                 watch=watch,
-                limits=SocketLimits(max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_body_bytes),
+                limits=SocketLimits(
+                    max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_message_bytes
+                ),
                 admission=admission,
             )
             async with registered.followed():

@@ -217,6 +217,9 @@ class Settings(BaseSettings):
     body_seconds: float = Field(
         30, gt=0, le=3600, description="How long a request's body may take to arrive; then it is broken off, with 408."
     )
+    max_message_bytes: int = Field(
+        2**20, ge=1024, description="A socket that sends a larger message is closed: what is large is sent by POST."
+    )
     max_import_bytes: int = Field(2**30, ge=1024, description="A larger file is refused over HTTP, with 413.")
     import_seconds: float = Field(
         3600, gt=0, le=86_400, description="How long the upload of a file may take over HTTP; then it is broken off."

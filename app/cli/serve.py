@@ -136,7 +136,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
             http=bounded_http(settings),
             ws=BoundedWebSocket,
             ws_per_message_deflate=False,  # each socket would hold two windows of 32 KiB, for messages of some bytes
-            ws_max_size=2 * settings.max_body_bytes,  # the application's own limit comes first, and says why
+            ws_max_size=2 * settings.max_message_bytes,  # the application's own limit comes first, and says why
             ws_ping_interval=None,  # the application pings, and says why it closes
             log_config=None,
             access_log=False,  # the application writes its own, with request ids
