@@ -26,8 +26,8 @@ ALWAYS = "/healthz"
 class AdmissionLimits:
     """The most of each; the setting of each is `max_` and its name.
 
-    An idle socket takes some 30 KB, a request that runs some 100 KB and its answer. `held_bytes` are of request bodies
-    and of messages of sockets, as far as they are larger than 64 KiB, until they are answered.
+    An idle socket takes some 30 KB. `held_bytes` are of request bodies and of messages of sockets, as far as they are
+    larger than 64 KiB, until they are answered.
     """
 
     requests: int = 1_000
