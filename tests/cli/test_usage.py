@@ -18,6 +18,7 @@ COMMANDS = [
     *("workspace add", "workspace list", "user add", "user list", "user passwd", "user link", "user remove"),
     *("key create", "key list", "key revoke"),
     *("task import", "task list", "task show", "task watch"),
+    *("operations register", "operations list", "operations remove"),
 ]
 
 
