@@ -46,6 +46,10 @@ def operation(name: str) -> str:
     raise LookupError(name)
 
 
+PATIENCE = 120
+"""Seconds that a message may take: whoever waits longer waits for nothing."""
+
+
 @dataclass
 class Book:
     """A running server's insides, and who and what is in it, by name."""
@@ -87,7 +91,7 @@ class Book:
                 sent.put_nowait(None)
 
         async def responses() -> AsyncIterator[Any]:
-            while (response := await sent.get()) is not None:
+            while (response := await asyncio.wait_for(sent.get(), PATIENCE)) is not None:
                 yield response
 
         running = asyncio.create_task(run())
