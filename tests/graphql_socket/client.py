@@ -4,14 +4,20 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 SECONDS = 60.0  # no answer takes so long, on the busiest machine
+
+# As Apollo Client sends it for a subscription.
+APOLLO = (
+    "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/graphql-response+json,application/json;q=0.9"
+)
 
 Json = dict[str, Any]
 
@@ -107,6 +113,15 @@ def _little_socket(url: str) -> socket.socket:
     little.connect((host, int(port)))
     little.setblocking(False)
     return little
+
+
+@contextlib.contextmanager
+def deaf(url: str, query: str, accept: str) -> Iterator[None]:
+    """A client that asks for an event stream and never reads; it buffers little of what comes."""
+    path = f"/graphql?{urlencode({'query': query})}"
+    with _little_socket(url) as little:
+        little.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n".encode())
+        yield
 
 
 def next_message(**data: Any) -> Json:

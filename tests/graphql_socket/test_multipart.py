@@ -3,22 +3,16 @@
 import asyncio
 import contextlib
 import json
-import socket as sockets
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from app.graphql import sse as door
 from app.graphql.sse import StreamLimits
-from tests.graphql_socket.client import SECONDS, until
+from tests.graphql_socket.client import APOLLO, SECONDS, until
 from tests.graphql_socket.service import Deeds, Server, config, streams
 
-# As Apollo Client sends it for a subscription.
-APOLLO = (
-    "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/graphql-response+json,application/json;q=0.9"
-)
 DELIMITER = "\r\n--graphql"
 END = "the end"
 
@@ -181,34 +175,6 @@ async def test_a_shutdown_breaks_streams_off(deeds: Deeds) -> None:
             app.close()
             assert [part async for part in parts(response)] == []
         await until(lambda: deeds.open == 0)
-
-
-@contextlib.contextmanager
-def deaf(url: str, query: str, name: str) -> Any:
-    """A client that asks and never reads."""
-    host, _, port = url.removeprefix("ws://").partition("/")[0].partition(":")
-    body = json.dumps({"query": query})
-    head = (
-        f"Host: h\r\nAccept: {APOLLO}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nname: {name}"
-    )
-    with sockets.socket() as little:
-        little.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 16 * 1024)
-        little.connect((host, int(port)))
-        little.sendall(f"POST /graphql HTTP/1.1\r\n{head}\r\nname: {name}\r\n\r\n{body}".encode())
-        yield little
-
-
-async def test_a_client_that_never_reads_holds_one_result_and_is_given_up(
-    deeds: Deeds, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(door, "_CLOSE_SECONDS", 0.05)
-    length = 250_000
-    async with Server(config(streams(deeds, StreamLimits(alive_seconds=0.5)))) as server:
-        with deaf(server.url, f"subscription {{ texts(length: {length}) }}", "deaf"):
-            await until(lambda: deeds.given > 1)
-            await until(lambda: deeds.open == 0 and deeds.ends == [] and not server.server_state.tasks)
-            assert deeds.given * length < 10 * 1024 * 1024 + 3 * length
-    caplog.clear()  # the server tells of the response that was cut off
 
 
 async def test_those_who_ask_for_the_same_share_the_work_whatever_they_speak(url: str, deeds: Deeds) -> None:

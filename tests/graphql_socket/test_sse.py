@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket as sockets
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -15,7 +14,7 @@ from app.db.database import Database
 from app.db.options import Options
 from app.graphql import sse as door
 from app.graphql.sse import StreamLimits
-from tests.graphql_socket.client import SECONDS, until
+from tests.graphql_socket.client import APOLLO, SECONDS, deaf, until
 from tests.graphql_socket.service import Deeds, Server, config, streams
 
 EVENTS = {"accept": "text/event-stream"}
@@ -213,25 +212,14 @@ async def test_a_shutdown_ends_streams(deeds: Deeds) -> None:
         await until(lambda: deeds.open == 0)
 
 
-@contextlib.contextmanager
-def deaf(url: str, query: str, name: str) -> Any:
-    """A client that asks and never reads."""
-    host, _, port = url.removeprefix("ws://").partition("/")[0].partition(":")
-    with sockets.socket() as little:
-        little.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 16 * 1024)
-        little.connect((host, int(port)))
-        path = f"/graphql?{urlencode({'query': query})}"
-        little.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\nname: {name}\r\n\r\n".encode())
-        yield little
-
-
+@pytest.mark.parametrize("accept", [EVENTS["accept"], APOLLO], ids=["events", "multipart"])
 async def test_a_client_that_never_reads_holds_one_result_and_is_given_up(
-    deeds: Deeds, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    deeds: Deeds, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, accept: str
 ) -> None:
     monkeypatch.setattr(door, "_CLOSE_SECONDS", 0.05)
     length = 250_000
     async with Server(config(streams(deeds, StreamLimits(alive_seconds=0.5)))) as server:
-        with deaf(server.url, f"subscription {{ texts(length: {length}) }}", "deaf"):
+        with deaf(server.url, f"subscription {{ texts(length: {length}) }}", accept):
             await until(lambda: deeds.given > 1)
             await until(lambda: deeds.open == 0 and deeds.ends == [] and not server.server_state.tasks)
             assert deeds.given * length < 10 * 1024 * 1024 + 3 * length
