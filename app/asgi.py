@@ -31,9 +31,10 @@ from app.errors import GradbookError
 from app.graphql.admission import Admission, Guard, admission_limits_of
 from app.graphql.bodies import BodyLimits
 from app.graphql.budget import FILE, REQUEST
-from app.graphql.http import RETRY_SECONDS, GraphQLEndpoint
+from app.graphql.http import GraphQLEndpoint
 from app.graphql.limits import limits_of
 from app.graphql.operations import Operations
+from app.graphql.refusals import RETRY_SECONDS
 from app.graphql.registered import Registered
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.graphql.sse import EventStreams

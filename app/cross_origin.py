@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.authentication import SESSION_COOKIE
 from app.errors import Code
-from app.graphql.http import BadRequestError, refusal
+from app.graphql.refusals import BadRequestError, refusal
 from app.settings import PREFIX
 
 PREFLIGHT_SECONDS = 7200

@@ -5,7 +5,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.answers import careful
 from app.errors import Code, GradbookError
-from app.graphql.http import refusal
+from app.graphql.refusals import refusal
 from app.request_log import RequestLog
 
 SCOPE: Scope = {"type": "http", "path": "/x", "headers": [(b"x-request-id", b"abc-1")]}

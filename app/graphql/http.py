@@ -16,9 +16,7 @@ from app.graphql.bodies import BodyLimits, demand_plain, is_small, receive_body
 from app.graphql.budget import RECEIVED
 from app.graphql.engine import Viewer
 from app.graphql.operations import Operations, Prepared, Request, RequestError, Result
-from app.graphql.refusals import RETRY_SECONDS as RETRY_SECONDS
-from app.graphql.refusals import BadRequestError as BadRequestError
-from app.graphql.refusals import refusal as refusal
+from app.graphql.refusals import BadRequestError, refusal
 from app.graphql.waiting import WhileWaitedFor
 
 Identify = Callable[[HttpRequest], Awaitable[Viewer | None]]

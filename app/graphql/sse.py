@@ -22,8 +22,9 @@ from app.graphql import media
 from app.graphql.admission import Admission
 from app.graphql.engine import Viewer
 from app.graphql.framing import EVENTS, PARTS, Framing
-from app.graphql.http import BadRequestError, GraphQLEndpoint, accepted, only_reads, refusal
+from app.graphql.http import GraphQLEndpoint, accepted, only_reads
 from app.graphql.operations import Operations, Prepared, RequestError, Result, encoded, shown
+from app.graphql.refusals import BadRequestError, refusal
 from app.graphql.sharing import Message
 from app.graphql.socket import OriginAllowed, Watch
 
