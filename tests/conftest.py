@@ -8,7 +8,7 @@ import pytest
 from app.db.database import Database
 from tests.support.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.support.postgres import PostgresServer
-from tests.support.traced import Count, asked
+from tests.support.traced import Count, asked, traced
 
 BACKENDS = ["sqlite", "postgresql"]
 
@@ -69,16 +69,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def statements(backend: str, database: Database, database_url: str, request: pytest.FixtureRequest) -> Count:
     """What the database executes while something is awaited: BEGIN and COMMIT too, each row of an executemany."""
     if backend == "sqlite":
-        raw = database.backend._writer.raw  # type: ignore[attr-defined]
 
         async def on_sqlite(work: Awaitable[Any]) -> list[str]:
-            seen: list[str] = []
-            raw.set_trace_callback(seen.append)
-            try:
+            async with traced(database) as seen:
                 await work
-            finally:
-                raw.set_trace_callback(None)
-            return asked(seen)
+                return asked(seen)
 
         return on_sqlite
 

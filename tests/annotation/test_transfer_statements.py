@@ -1,6 +1,5 @@
 """An import takes as many statements for a batch of one as for a batch of 1,000, as the databases count them."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,7 +11,7 @@ from app.db import Database
 from tests.annotation.book import GOOD, Book
 from tests.annotation.transfer import Line, Transfer, passages
 from tests.support.postgres import PostgresServer
-from tests.support.traced import asked
+from tests.support.traced import asked, traced
 
 Count = Callable[[Callable[[], Awaitable[object]]], Awaitable[int]]
 
@@ -32,12 +31,9 @@ async def count(database: Database, database_url: str, request: pytest.FixtureRe
         return count_on_postgresql
 
     async def count_on_sqlite(work: Callable[[], Awaitable[object]]) -> int:
-        statements: list[str] = []
-        raw: sqlite3.Connection = await database.transact(lambda uow: uow._raw)  # type: ignore[attr-defined]
-        raw.set_trace_callback(statements.append)
-        await work()
-        raw.set_trace_callback(None)
-        return len(asked(statements))
+        async with traced(database) as statements:
+            await work()
+            return len(asked(statements))
 
     return count_on_sqlite
 

@@ -28,6 +28,7 @@ from app.graphql.sharing import Message
 from app.schema import build_schema
 from app.services import Services, open_services
 from app.training.tables import Metric
+from tests.support.stacks import ended, stacks
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "operations"
 
@@ -90,8 +91,15 @@ class Book:
             finally:
                 sent.put_nowait(None)
 
+        async def next_one() -> Any:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await sent.get()
+            except TimeoutError:
+                raise AssertionError(f"No message came for {PATIENCE} s.\n{stacks()}") from None
+
         async def responses() -> AsyncIterator[Any]:
-            while (response := await asyncio.wait_for(sent.get(), PATIENCE)) is not None:
+            while (response := await next_one()) is not None:
                 yield response
 
         running = asyncio.create_task(run())
@@ -99,7 +107,7 @@ class Book:
             yield responses()
         finally:
             running.cancel()
-            await asyncio.wait([running])
+            await ended(running, PATIENCE)
 
     async def mutate(self, who: str, name: str, input: dict[str, Any]) -> Any:
         """The payload of an example mutation that is expected to go well."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,18 +11,9 @@ import pytest
 from app.accounts.authentication import SignIn, sign_in
 from tests.api.conftest import Book, operation
 from tests.support.postgres import PostgresServer
+from tests.support.traced import traced
 
 Count = Callable[[Callable[[], Awaitable[object]]], Awaitable[int]]
-
-
-@contextmanager
-def _traced(connections: list[sqlite3.Connection]) -> Iterator[list[str]]:
-    statements: list[str] = []
-    for raw in connections:
-        raw.set_trace_callback(statements.append)
-    yield statements
-    for raw in connections:
-        raw.set_trace_callback(None)
 
 
 @pytest.fixture
@@ -45,18 +34,10 @@ async def count(book: Book, database_url: str, request: pytest.FixtureRequest) -
         return sum(number for sql, number in own.items() if not sql.startswith(borders))
 
     async def on_sqlite(work: Callable[[], Awaitable[object]]) -> int:
-        backend: Any = database.backend
-        pool = backend._readers
-        # All of them: how many a query takes side by side depends on what else the machine does.
-        readers = [await pool.acquire() for _ in range(pool._size)]
-        connections: list[sqlite3.Connection] = [await database.transact(lambda uow: uow._raw)]  # type: ignore[attr-defined]
-        connections += [reader.connection._conn for reader in readers]
-        for reader in readers:
-            pool.release(reader)
-        with _traced(connections) as statements:
+        async with traced(database, readers=True) as statements:
             await work()
-        # An executed trigger or a statement of a statement shows as a comment.
-        return sum(not sql.startswith((*borders, "--")) for sql in statements)
+            # An executed trigger or a statement of a statement shows as a comment.
+            return sum(not sql.startswith((*borders, "--")) for sql in statements)
 
     return on_postgresql if database.dialect_name == "postgresql" else on_sqlite
 
