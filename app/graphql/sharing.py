@@ -12,7 +12,7 @@ Nothing is queued: a member holds the one message that is being sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -29,6 +29,7 @@ class Message(NamedTuple):
 
 
 Send = Callable[[Message], Coroutine[Any, Any, None]]
+"""Sends a message. It may begin in one task and go on in another: nothing in it may belong to a task, as a timeout."""
 
 
 class Batch(Protocol):
@@ -142,6 +143,7 @@ class _Cohort:
             del self._shared.cohorts[place]
 
     async def _run(self) -> None:
+        end: Exception | None = RuntimeError("What is read for a subscription was cancelled while others followed it.")
         try:
             async with aclosing(self._shared.feed.batches(self._position)) as batches:
                 async for batch in batches:
@@ -150,12 +152,12 @@ class _Cohort:
                     if not self.members:
                         break
                 self._disappear()  # at once: to close the feed may take a while
+            end = None
         except Exception as error:  # noqa: BLE001 - it is the members'
-            self._end(error)
-        else:
-            self._end(None)
+            end = error
         finally:
             self._disappear()
+            self._end(end)
 
     async def _advance(self, message: Message | None, position: Hashable) -> None:
         """Take all members to this position, by this message if there is one."""
@@ -166,6 +168,15 @@ class _Cohort:
             return
         members, self.members = self.members, {}
         self._delivering = True
+        try:
+            await self._deliver(members, message, position)
+        except BaseException:
+            self.members = {member: None for member in (*members, *self.members) if member.cohort is self}
+            raise
+        finally:
+            self._delivering = False
+
+    async def _deliver(self, members: Iterable[_Member], message: Message | None, position: Hashable) -> None:
         for number, member in enumerate(members, 1):
             if member.turn.done():
                 continue  # it left while others had their turn
@@ -176,7 +187,6 @@ class _Cohort:
                 member.turn.set_result(position)
             if number % BURST == 0:
                 await asyncio.sleep(0)
-        self._delivering = False
 
     def _end(self, error: Exception | None) -> None:
         for member in self.members:
@@ -195,7 +205,7 @@ def _sent(member: _Member, message: Message) -> bool:
         waits_for = sending.send(None)
     except StopIteration:
         return True
-    except Exception as error:  # noqa: BLE001 - it is the member's
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is the member's
         member.cohort = None
         member.turn.set_exception(error)
     else:
@@ -220,5 +230,10 @@ class _Begun(Awaitable[None]):
         yield from self._coroutine.__await__()
 
     def close(self) -> None:
-        """Give it up, wherever it is."""
+        """Give it up, wherever it is, as if the task that it runs in were cancelled.
+
+        To close it is not enough: of a lock that it was just handed it would not tell the next who waits.
+        """
+        with suppress(Exception, asyncio.CancelledError):  # also that it has come to its end
+            self._coroutine.throw(asyncio.CancelledError())
         self._coroutine.close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import Code, GradbookError
-from app.graphql.sharing import Message, Shared, follow
+from app.graphql.sharing import BURST, Message, Shared, follow
 from app.live.bus import MemoryBus
 from app.live.cursors import Position
 from app.live.feeds import Batch, feed
@@ -236,13 +236,69 @@ async def test_a_send_that_fails_ends_that_member_alone(log: Log) -> None:
         await asyncio.sleep(0)
         raise ConnectionResetError
 
+    async def cancelled(_message: Message) -> None:
+        raise asyncio.CancelledError
+
     async with members(log, 2) as [one, other]:
-        lost = [asyncio.create_task(follow(log.shared(), send)) for send in (vanished, vanishes)]
+        lost = [asyncio.create_task(follow(log.shared(), send)) for send in (vanished, vanishes, cancelled)]
         log.append(1)
         await until(lambda: all(task.done() for task in lost))
-        assert [type(task.exception()) for task in lost] == [ConnectionResetError] * 2
+        assert [type(task.exception()) for task in lost[:2]] == [ConnectionResetError] * 2
+        assert lost[2].cancelled()
         log.append(2)
         await until(lambda: one.has(log) and other.has(log))
+
+
+@pytest.mark.parametrize("when", ["reading", "sending"])
+async def test_nobody_waits_for_a_cohort_that_was_cancelled(log: Log, when: str) -> None:
+    async def send(message: Message) -> None:
+        if message.text == "2":
+            [cohort] = log.cohorts.values()
+            cohort._task.cancel()  # it notices after so many as get their message in one turn
+
+    log.append(1)
+    breaking = asyncio.create_task(follow(log.shared(), send))
+    async with members(log, 3 * BURST) as all_of_them:
+        await until(lambda: all(member.has(log) for member in all_of_them))
+        if when == "reading":
+            log.gate.clear()
+        log.append(2)
+        if when == "reading":
+            await until(lambda: log.reading)
+            [cohort] = log.cohorts.values()
+            cohort._task.cancel()
+        await until(lambda: breaking.done() and all(member.task.done() for member in all_of_them))
+        assert sum(member.has(log) for member in all_of_them) == (0 if when == "reading" else BURST - 1)
+        tasks = {breaking, *(member.task for member in all_of_them)}
+        assert {type(task.exception()) for task in tasks} == {RuntimeError}
+
+
+async def test_a_member_that_leaves_with_its_turn_at_a_lock_leaves_it_to_the_next(log: Log) -> None:
+    """Its send has just been handed the lock that all of a socket's share, and has not gone on yet."""
+    lock = asyncio.Lock()
+    await lock.acquire()
+    next_one: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait_behind() -> None:
+        async with lock:
+            next_one.set_result(None)
+
+    def leave() -> None:
+        lock.release()
+        member.cancel()
+
+    async def send(_message: Message) -> None:
+        waiting.append(asyncio.create_task(wait_behind()))
+        asyncio.get_running_loop().call_soon(leave)
+        async with lock:
+            raise AssertionError("it has left")
+
+    waiting: list[asyncio.Task[None]] = []
+    log.append(1)
+    member = asyncio.create_task(follow(log.shared(), send))
+    await until(member.done)
+    assert member.cancelled()
+    await until(next_one.done)
 
 
 async def test_others_get_their_turn_while_many_are_sent_to(log: Log) -> None:
