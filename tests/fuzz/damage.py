@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from graphql import GraphQLError, Lexer, Source, TokenKind
-from hypothesis import strategies as st
 
-from tests.fuzz.grammar import Operation, operations
+from tests.fuzz.grammar import Operation, operation
 from tests.graphql.drawing import Draw
 
 SIGNS = [
@@ -72,11 +71,9 @@ NAMES = [
 HUGE = 10**400
 
 
-@st.composite
-def nearly_valid_operations(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Operation:
+def nearly_valid_operation(d: Draw) -> Operation:
     """A query of which the text or the variables are damaged."""
-    d = Draw(draw)
-    query, variables = draw(operations())
+    query, variables = operation(d)
     if d.chance(75):
         return Operation(damaged(d, query), variables)
     return Operation(query, damaged_variables(d, variables))

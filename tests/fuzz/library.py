@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import random
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from app.accounts.access import OPERATOR
@@ -27,6 +24,7 @@ from app.training.lifecycle import StartTrainTask, cancel_train_task, fail_train
 from app.training.report_content import ReportInput, check_report
 from app.training.reports import report_progress
 from app.training.tasks import GivenInputs, create_train_task, delete_train_task
+from tests.fuzz.dice import Dice
 from tests.fuzz.grammar import ASKED, METRICS
 from tests.graphql.asking import OWNER, Asker
 from tests.graphql.drawing import Draw, draw_world
@@ -38,28 +36,6 @@ OWN_ROWS = {"clock", "secret"}
 """Tables of which every database has rows of its own."""
 
 
-class Rolled(Draw):
-    """Draws by dice of its own: the same for a seed, and nothing that Hypothesis would make small."""
-
-    def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)
-        super().__init__(self._no_strategies)
-
-    def upto(self, most: int) -> int:
-        return self._dice.randint(0, most)
-
-    def text(self) -> str:
-        texts = ["", "a", "A b", "é", "ß", "中文", "😀", "e\u0301", "%", "_", "'", '"', "\\", "\x7f\x01", "null", " "]
-        return self.one(texts) + (self.one(texts) if self.chance(30) else "")
-
-    def number(self) -> float:
-        return self.one([0.0, -0.0, 0.1, 1.0, 1e16, 1e-7, 5e-324, 1e22, -1.5, 1.7976931348623157e308])
-
-    @staticmethod
-    def _no_strategies(_: st.SearchStrategy[Any]) -> Any:
-        raise AssertionError("worlds are drawn without strategies")
-
-
 @dataclass(repr=False)
 class Library:
     """The same rows in both databases, and who may ask."""
@@ -67,10 +43,14 @@ class Library:
     askers: Mapping[str, Asker]
     viewers: list[Viewer | None]
 
+    def someone(self, d: Draw) -> Viewer | None:
+        """One of the viewers; mostly an owner, who sees most."""
+        return OWNER if d.chance(60) else d.one(self.viewers)
+
 
 async def fill(database: Database, seed: int, *, only_possible: bool = False) -> Viewer:
     """Write the rows of a seed, and an owner; `only_possible` are those that the domains' functions would write."""
-    d = Rolled(seed)
+    d = Dice(seed)
     workspace = await database.transact(_make_demo, viewer=OPERATOR)
     if not only_possible:
         await database.transact(draw_world(d).fill)
@@ -115,7 +95,7 @@ def _make_owner(uow: UnitOfWork) -> Viewer:
     return Viewer(create_user(uow, new), new.username, new.role)
 
 
-def _make_task(uow: UnitOfWork, d: Rolled, number: int, workspace: int) -> None:
+def _make_task(uow: UnitOfWork, d: Dice, number: int, workspace: int) -> None:
     """A task of odd inputs and odd points. None of them runs: what depends on the time differs between two answers."""
     given = {
         "modelName": d.text() or "m",
@@ -147,29 +127,32 @@ def _make_task(uow: UnitOfWork, d: Rolled, number: int, workspace: int) -> None:
         delete_train_task(uow, task)
 
 
-def _series(d: Rolled, metric: str) -> dict[str, Any]:
+def _series(d: Dice, metric: str) -> dict[str, Any]:
     steps = sorted({d.one(STEPS) + d.upto(5) if d.chance(50) else d.upto(500) for _ in range(1 + d.upto(40))})
     steps = [min(step, 2**53 - 1) for step in steps]
     return {"metric": metric, "steps": steps, "values": [d.one(VALUES) for _ in steps]}
 
 
-def _tell(uow: UnitOfWork, d: Rolled) -> None:
+def _tell(uow: UnitOfWork, d: Dice) -> None:
     for _ in range(5):
         audit(uow, Event(AuditAction.ROLE_CHANGED, "usr_1", d.text(), {"from": d.text()}))
 
 
 HARVEST = """
 fragment P on PageInfo { startCursor endCursor }
-fragment R on Response { id record { id } }
+fragment R on Response { id status insertedAt updatedAt }
+fragment T on TrainTask { id status modelName command notes tags loraRank learningRate hourlyCost attempt createdAt
+  endTime duration cost step epoch totalSteps host error metrics { id } }
 query {
-  auditEvents(first: 9) { edges { cursor node { id } } }
+  auditEvents(first: 9) { edges { cursor node { id action createdAt } } }
   latest: auditEvents(first: 3, orderBy: [{field: CREATED_AT, direction: DESC}]) { pageInfo { ...P } }
-  users { edges { cursor node { id apiKeys { edges { cursor node { id } } } } } }
-  workspaces { edges { cursor node { id members(first: 2) { edges { cursor } } } } }
-  trainTasks { edges { cursor node { id metrics { id } } } }
+  users { edges { cursor node { id username role createdAt deletedAt apiKeys { edges { cursor node { id name } } } } } }
+  workspaces { edges { cursor node { id name createdAt members(first: 2) { edges { cursor node { id } } } } } }
+  trainTasks { edges { cursor node { ...T } } }
   byRate: trainTasks(first: 5, orderBy: [{field: LEARNING_RATE}, {field: ID, direction: DESC}]) { pageInfo { ...P } }
-  datasets { edges { cursor node { id fields { id } questions { id } records(first: 6) { edges { cursor node {
-    id responses(first: 3) { edges { cursor node { ...R } } } suggestions { id } } } }
+  datasets { edges { cursor node { id name guidelines minSubmitted updatedAt fields { id } questions { id }
+    records(first: 6) { edges { cursor node { id externalId status submittedCount insertedAt updatedAt
+      responses(first: 3) { edges { cursor node { ...R } } } suggestions { id question agent score } } } }
     byName: records(first: 2, orderBy: [{field: EXTERNAL_ID, direction: DESC}]) { pageInfo { ...P } }
     byJson: records(first: 2, orderBy: [{json: {path: "n", as: FLOAT}}]) { pageInfo { ...P } } } } }
 }"""
@@ -179,8 +162,16 @@ async def opened(askers: Mapping[str, Asker]) -> Library:
     """The library of databases that were filled; what there is in it is told to the grammar."""
     answer = await askers["sqlite"].data(OWNER, HARVEST)
     ASKED.ids = ids_in(answer)
-    ASKED.cursors = sorted({text for key, text in _texts(answer) if "ursor" in key})
-    library = Library(askers, [OWNER, OWNER, None])
+    ASKED.cursors = {}
+    for edge in _edges(answer):
+        ASKED.cursors.setdefault(edge["node"]["id"][:3], []).append(edge["cursor"])
+    leaves = list(_leaves(answer))
+    ASKED.cursors["other"] = sorted({value for name, value in leaves if name.endswith("Cursor") and value})
+    ASKED.values = {}
+    for name, value in leaves:
+        if value is not None and not name.lower().endswith("cursor") and name not in {"status", "role", "action", "id"}:
+            ASKED.values.setdefault(name, []).append(value)
+    library = Library(askers, [OWNER, None])
     for user in ASKED.ids["usr"]:
         found = await askers["sqlite"].data(OWNER, "query ($id: ID!) { user(id: $id) { username role } }", {"id": user})
         library.viewers.append(Viewer(int(user[4:]), found["user"]["username"], Role[found["user"]["role"]]))
@@ -190,18 +181,29 @@ async def opened(askers: Mapping[str, Asker]) -> Library:
 def ids_in(answer: Any) -> dict[str, list[str]]:
     """The ids of an answer, by their prefix."""
     found: dict[str, list[str]] = {}
-    for text in sorted({text for _, text in _texts(answer) if re.fullmatch(r"[a-z]{3}_\d+", text)}):
+    for text in sorted({value for name, value in _leaves(answer) if name == "id"}):
         found.setdefault(text[:3], []).append(text)
     return found
 
 
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text of an answer, with the name it stands under."""
+def _edges(value: Any) -> Iterator[Any]:
+    """Every edge of an answer."""
+    if isinstance(value, dict):
+        if "cursor" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _edges(item)
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of an answer, with the name it stands under."""
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _texts(item, name)
+            yield from _leaves(item, name)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item, key)
-    elif isinstance(value, str):
+            yield from _leaves(item, key)
+    else:
         yield key, value
