@@ -13,6 +13,9 @@ FACTOR = int(os.environ.get("GRADBOOK_FUZZ", "0"))
 SEED = int(os.environ.get("GRADBOOK_FUZZ_SEED", "1"))
 """What the rows are drawn from, and what is not drawn by Hypothesis."""
 
+BEHIND_SERVERS = ["sqlite", "postgresql"] if FACTOR else ["sqlite"]
+"""The databases of real servers: in the bounded part one, since the fuzzers without a server compare both."""
+
 
 def examples(usual: int) -> Any:
     """Settings for a test that draws so many examples in the bounded part."""

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Code
-from tests.fuzz.budget import examples
+from tests.fuzz.budget import BEHIND_SERVERS, examples
 from tests.fuzz.damage import WRONG_VALUES
 from tests.fuzz.grammar import ODD_IDS, ODD_TEXTS
 from tests.fuzz.test_schemathesis import BUSY, SECONDS, UNBOUNDED
@@ -222,6 +222,7 @@ def sockets(draw: DrawFrom) -> Ask:
     return ask
 
 
+@pytest.mark.parametrize("backend", BEHIND_SERVERS, indirect=True)
 @given(posts() | gets() | sockets())
 @examples(100)
 async def test_whatever_is_sent_is_answered(door: Door, ask: Ask) -> None:

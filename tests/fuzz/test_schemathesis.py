@@ -9,12 +9,13 @@ from pathlib import Path
 
 import httpx2
 import orjson
+import pytest
 
 from app.accounts.access import OPERATOR
 from app.accounts.credentials import create_key
 from app.db import Database
 from app.errors import Code
-from tests.fuzz.budget import FACTOR, SEED
+from tests.fuzz.budget import BEHIND_SERVERS, FACTOR, SEED
 from tests.fuzz.library import HARVEST, fill, ids_in
 from tests.support.server import Server
 
@@ -36,6 +37,7 @@ async def filled(url: str) -> str:
         return (await database.transact(create_key, "fuzz", owner.id, viewer=OPERATOR))[1]
 
 
+@pytest.mark.parametrize("backend", BEHIND_SERVERS, indirect=True)
 async def test_what_schemathesis_draws(database_url: str, tmp_path: Path) -> None:
     key = await filled(database_url)
     with Server(database_url, tmp_path, **UNBOUNDED) as server:
