@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-FACTOR = 10
+FACTOR = 3
 
 
 def main() -> int:
