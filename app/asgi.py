@@ -73,12 +73,12 @@ def build_app(settings: Settings) -> Starlette:
             Middleware(CrossOriginGuard, origins),
         ],
         exception_handlers={HTTPException: refused},
-        lifespan=_lifespan(settings, origins, admission),
+        lifespan=_lifespan(settings, admission),
     )
 
 
 def _lifespan(
-    settings: Settings, origins: Origins, admission: Admission
+    settings: Settings, admission: Admission
 ) -> Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
@@ -101,11 +101,10 @@ def _lifespan(
             bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
             watch = _watch(services)
             endpoint = GraphQLEndpoint(operations, _identify_request, bodies)
-            streams = EventStreams(endpoint, operations, origin_allowed=origins.allow, watch=watch, admission=admission)
+            streams = EventStreams(endpoint, operations, watch=watch, admission=admission)
             socket = GraphQLSocket(
                 operations,
                 _identify_socket,
-                origin_allowed=origins.allow,
                 watch=watch,
                 limits=SocketLimits(
                     max_operations=settings.max_subscriptions, max_frame_bytes=settings.max_message_bytes

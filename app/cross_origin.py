@@ -3,7 +3,8 @@
 A browser says by Origin whose page asks, sends cookies along for every page of the same site, and lets a page read the
 answer only where a header of the answer says so (CORS). So the pages of GRADBOOK_ALLOWED_ORIGINS may do what our own
 may, cookies included; of others no header speaks, and what comes from them with a cookie, or would set one, is refused.
-A key is no cookie: no browser sends it by itself. Programs send no Origin.
+A key is no cookie: no browser sends it by itself. What comes by a socket every page may read, whatever headers say, so
+sockets are for pages that may, and for programs, which send no Origin.
 
 Starlette's CORSMiddleware looks at no cookie, refuses in plain text, and passes by what fails outside of it.
 """
@@ -16,9 +17,11 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from app.accounts.authentication import SESSION_COOKIE
 from app.errors import Code
+from app.graphql.admission import deny
 from app.graphql.refusals import BadRequestError, refusal
 from app.settings import PREFIX
 
@@ -92,8 +95,13 @@ class CrossOriginGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         app = self._app
-        if scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"]):
+        if scope["type"] == "http" and _names_origin(scope):
             app = self._answer(HTTPConnection(scope)) or app
+        elif scope["type"] == "websocket" and _names_origin(scope):
+            socket = WebSocket(scope, receive, send)
+            if not self._origins.allow(socket):
+                await deny(socket, _refusal(socket))
+                return
         await app(scope, receive, send)
 
     def _answer(self, request: HTTPConnection) -> Response | None:
@@ -111,5 +119,14 @@ class CrossOriginGuard:
         is_risky = SESSION_COOKIE in headers.get("cookie", "") or request.scope["path"] in _SETS_COOKIES
         if not (asks_before or is_risky) or self._origins.allow(request):
             return None
-        message = f"Pages of {origin[:200]} may not use this server: {PREFIX}ALLOWED_ORIGINS lists who may."
-        return refusal(BadRequestError(403, message, Code.FORBIDDEN))
+        return refusal(_refusal(request))
+
+
+def _names_origin(scope: Scope) -> bool:
+    return any(name == b"origin" for name, _ in scope["headers"])
+
+
+def _refusal(connection: HTTPConnection) -> BadRequestError:
+    origin = connection.headers["origin"]
+    message = f"Pages of {origin[:200]} may not use this server: {PREFIX}ALLOWED_ORIGINS lists who may."
+    return BadRequestError(403, message, Code.FORBIDDEN)

@@ -28,6 +28,9 @@ _log.setLevel(logging.ERROR)
 _SPARE = 100
 """Connections beyond the bound that still are told so, and may ask whether the process runs."""
 
+_AHEAD = 64 * 1024
+"""Bytes that are written ahead of who reads them; then whoever writes more waits."""
+
 _FILES = 400
 """Files that are open beside connections, those of the database among them."""
 
@@ -62,7 +65,7 @@ class Stalling:
         self.watch_writing()
 
     def resume_writing(self) -> None:
-        """It has read nearly all."""
+        """It has read all."""
         self._stop_watching()
         super().resume_writing()  # type: ignore[misc]
 
@@ -72,9 +75,11 @@ class Stalling:
         super().connection_lost(exc)  # type: ignore[misc]
 
     def watch_writing(self) -> None:
-        """Look from now on whether what is left to be read becomes less."""
+        """Look from now on whether what is left to be read becomes less, until nothing is."""
         self._stop_watching()
         left = self.transport.get_write_buffer_size()
+        if not left:
+            return
         try:
             self.unread.take(left)
         except GradbookError:
@@ -113,6 +118,7 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head, unless there are far too many."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(_AHEAD, 0)  # so `resume_writing` comes when nothing is left
         if len(self.connections) > self.limits.connections + _SPARE:
             transport.abort()
         else:
@@ -162,8 +168,7 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next head, and no longer for what is left of a body that was refused."""
         super().on_response_complete()
-        if self.transport.get_write_buffer_size():
-            self.watch_writing()
+        self.watch_writing()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._await_head()
 
@@ -174,10 +179,6 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
             self._break_off(self._too_many())
         else:
             super().handle_websocket_upgrade()
-
-    def _should_upgrade(self) -> bool:
-        # Of another method uvicorn would make a handshake, on which it fails.
-        return self.scope.get("method") == "GET" and super()._should_upgrade()
 
     # Bounds
 
@@ -209,10 +210,9 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _end(self) -> None:
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
-        else:
-            self.transport.close()
+        """No more is taken. What was written has its time."""
+        self.transport.close()
+        self.watch_writing()
 
     def _break_off(self, error: BadRequestError | GradbookError) -> None:
         """Answer without an application, if nothing else is being answered, and end."""
@@ -220,7 +220,7 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
             return
         if getattr(self.cycle, "response_complete", True):  # there is no cycle before the first request
             self.transport.write(raw_answer(error))
-        self.transport.close()
+        self._end()
 
 
 def bounded_http(settings: Settings) -> type[BoundedHttp]:

@@ -75,8 +75,7 @@ class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application is done with it: what is left to be read has its time."""
         super().on_task_complete(task)
-        if self.transport.get_write_buffer_size():
-            self.watch_writing()
+        self.watch_writing()
 
     def handle_cont(self, event: Frame) -> None:
         """Take one more piece of a message."""

@@ -6,11 +6,11 @@ All of it are numbers in this process. A request costs a comparison and two addi
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.errors import Code, GradbookError
 from app.graphql.bodies import Holding
@@ -174,10 +174,11 @@ def too_many(error: GradbookError) -> BadRequestError:
 
 async def deny(websocket: WebSocket, error: BadRequestError | GradbookError) -> None:
     """Answer a socket's handshake as an HTTP request that is refused; the server may not be able to say why."""
-    if "websocket.http.response" in websocket.scope.get("extensions", {}):
-        await websocket.send_denial_response(refusal(error))
-    else:
-        await websocket.close()
+    with suppress(OSError, WebSocketDisconnect):  # the client may have gone
+        if "websocket.http.response" in websocket.scope.get("extensions", {}):
+            await websocket.send_denial_response(refusal(error))
+        else:
+            await websocket.close()
 
 
 class Guard:

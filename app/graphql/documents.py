@@ -87,13 +87,10 @@ class Document:
 class Documents:
     """The most recently used documents of one schema, within limits."""
 
-    def __init__(
-        self, built: Built, limits: Limits, size: int = MAX_DOCUMENTS, *, hide_suggestions: bool = False
-    ) -> None:
+    def __init__(self, built: Built, limits: Limits, size: int = MAX_DOCUMENTS) -> None:
         self._schema = built.graphql
         self._entities = built.engine.entities
         self._size = size
-        self._hide_suggestions = hide_suggestions
         self._documents: OrderedDict[str, Document] = OrderedDict()
         self.limits = limits
 
@@ -121,7 +118,7 @@ class Documents:
             return Document(None, (error,))
         # What goes round in a circle has no size, and the other rules are not to be asked about it.
         rules = [NoFragmentCyclesRule] if size.is_cyclic else None
-        errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS, hide_suggestions=self._hide_suggestions)
+        errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS)
         if errors:
             return Document(node, tuple(errors))
         operations = tuple(

@@ -127,7 +127,7 @@ class Operations:
         self._budget = budget
         self._documents = Documents(built, limits)
         # Apart, so that whoever has no key cannot drive out the documents of those who have.
-        self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS, hide_suggestions=True)
+        self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS)
         self._names = names_of(built.graphql)
 
     async def look_up(self, request: Request) -> None:
@@ -262,7 +262,6 @@ class Operations:
             "context_value": context,
             "variable_values": prepared.request.variables,
             "operation_name": prepared.operation.name,
-            "hide_suggestions": context.viewer is None,
         }
 
     def _told(self, result: Result, request: Request, viewer: Viewer | None) -> Result:

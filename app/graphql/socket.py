@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
@@ -26,9 +25,6 @@ _log = logging.getLogger(__name__)
 
 Identify = Callable[[WebSocket, Mapping[str, Any]], Awaitable[Viewer | None]]
 """Who is calling, by the handshake and what `connection_init` holds; raises UNAUTHENTICATED for wrong credentials."""
-
-OriginAllowed = Callable[[HTTPConnection], bool]
-"""Whether a request from this origin may go on: a browser sends cookies along for every page that asks."""
 
 Watch = Callable[[Viewer, Callable[[], Awaitable[None]]], AbstractContextManager[None]]
 """`with watch(viewer, end)`: during the block `end` is called as soon as the viewer's credential does not hold."""
@@ -74,7 +70,6 @@ class GraphQLSocket:
         operations: Operations,
         identify: Identify,
         *,
-        origin_allowed: OriginAllowed,
         watch: Watch,
         limits: SocketLimits = SocketLimits(),
         admission: Admission | None = None,
@@ -82,7 +77,6 @@ class GraphQLSocket:
         self.admission = admission or Admission()
         self.operations = operations
         self.identify = identify
-        self.origin_allowed = origin_allowed
         self.watch = watch
         self.limits = limits
 
@@ -102,11 +96,8 @@ class GraphQLSocket:
 
     async def _accept(self, websocket: WebSocket) -> bool:
         await websocket.receive()
-        allowed = self.origin_allowed(websocket)
         with suppress(OSError, WebSocketDisconnect):  # the client may vanish during the handshake
-            if not allowed:
-                await websocket.close()  # before it is accepted: the handshake is answered by 403
-            elif frames.SUBPROTOCOL not in websocket.scope["subprotocols"]:
+            if frames.SUBPROTOCOL not in websocket.scope["subprotocols"]:
                 await websocket.accept()
                 await websocket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             else:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import Code, GradbookError
+from app.errors import GradbookError
 from app.graphql import media
 from app.graphql.admission import Admission
 from app.graphql.engine import Viewer
@@ -26,7 +26,7 @@ from app.graphql.http import GraphQLEndpoint, accepted, only_reads
 from app.graphql.operations import Operations, Prepared, RequestError, Result, encoded, shown
 from app.graphql.refusals import BadRequestError, refusal
 from app.graphql.sharing import Message
-from app.graphql.socket import OriginAllowed, Watch
+from app.graphql.socket import Watch
 
 # An end that cannot be sent for so long never will be: the other side does not read.
 _CLOSE_SECONDS = 2.0
@@ -50,7 +50,6 @@ class EventStreams:
         endpoint: GraphQLEndpoint,
         operations: Operations,
         *,
-        origin_allowed: OriginAllowed,
         watch: Watch,
         limits: StreamLimits = StreamLimits(),
         admission: Admission | None = None,
@@ -60,7 +59,6 @@ class EventStreams:
         self.watch = watch
         self.limits = limits
         self._endpoint = endpoint
-        self._origin_allowed = origin_allowed
         self._open: set[_Stream] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +68,7 @@ class EventStreams:
             case media.EVENT_STREAM:
                 answer = await self._events(request)
             case media.MULTIPART:
-                answer = await self._endpoint.answer(request, partial(self._parts, request))
+                answer = await self._endpoint.answer(request, self._parts)
             case _:
                 answer = self._endpoint
         await answer(scope, receive, send)
@@ -84,8 +82,7 @@ class EventStreams:
             return partial(self._serve, EVENTS, error.result, None)
         return partial(self._serve, EVENTS, prepared, viewer)
 
-    def _parts(self, request: HttpRequest, prepared: Prepared, viewer: Viewer | None) -> ASGIApp:
-        self._check_origin(request)
+    def _parts(self, prepared: Prepared, viewer: Viewer | None) -> ASGIApp:
         return partial(self._serve, PARTS, prepared, viewer)
 
     async def _serve(
@@ -122,7 +119,6 @@ class EventStreams:
             stream.end()
 
     async def _prepare(self, request: HttpRequest) -> tuple[Prepared, Viewer | None]:
-        self._check_origin(request)
         asked, viewer = await self._endpoint.read(request)
         prepared = self.operations.prepare(asked, viewer)
         if request.method == "GET" and not (prepared.is_subscription or prepared.is_query):
@@ -133,12 +129,6 @@ class EventStreams:
             variables = dict(asked.variables or {}) | dict.fromkeys(prepared.operation.positions, last)
             prepared = replace(prepared, request=replace(asked, variables=variables))
         return prepared, viewer
-
-    def _check_origin(self, request: HttpRequest) -> None:
-        if not self._origin_allowed(request):
-            origin = request.headers.get("origin")
-            message = f"Pages of {origin} may not use this server's streams: GRADBOOK_ALLOWED_ORIGINS lists who may."
-            raise BadRequestError(403, message, Code.FORBIDDEN)
 
 
 class _Stream:

@@ -174,6 +174,23 @@ async def _unheard(_message: Any) -> None:
     pytest.fail("a subscription of somebody who is not signed in said something")
 
 
+INTROSPECTION = (
+    "{ __schema { types { name } } }",
+    '{ viewer { id } __type(name: "Query") { name } }',
+    "query { ...f } fragment f on Query { ... { __schema { description } } }",
+    "query A { __typename } query B { __schema { description } }",
+)
+
+
+@pytest.mark.parametrize("text", INTROSPECTION)
+def test_the_schema_is_not_read(text: str) -> None:
+    operations = Operations(build_schema(""), None, None)  # type: ignore[arg-type]
+    with pytest.raises(RequestError) as refused:
+        operations.prepare(Request(text, operation_name="A" if "query A" in text else None), None)
+    [error] = refused.value.result["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+
+
 MESSAGES = {
     "{ dataset(id: 1) { nam } }": "Cannot query field 'nam' on type '…'. Sign in to be told the names.",
     "{ dataset }": "Field 'dataset' of type '…' must have a selection of subfields. Sign in to be told the names.",

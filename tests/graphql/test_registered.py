@@ -147,11 +147,18 @@ async def test_an_outage_changes_nothing(monkeypatch: pytest.MonkeyPatch, caplog
     async def fail(_: int) -> None:
         raise OSError("the database is away")
 
-    monkeypatch.setattr(registered, "_read", fail)
-    await registered.look()
-    assert registered.text("known") == TEXT
-    assert "could not be read" in caplog.text
-    caplog.clear()
+    async def hang(_: int) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "GAP_SECONDS", 0)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
+    for read in (fail, hang):
+        monkeypatch.setattr(registered, "_read", read)
+        async with asyncio.timeout(60):
+            await registered.look()
+        assert registered.text("known") == TEXT
+        assert "could not be read" in caplog.text
+        caplog.clear()
 
 
 async def test_it_follows_the_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

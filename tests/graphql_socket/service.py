@@ -244,17 +244,11 @@ def schema(deeds: Deeds) -> GraphQLSchema:
 DEFAULTS = SocketLimits()
 
 
-def origin_allowed(connection: HTTPConnection) -> bool:
-    return connection.headers.get("origin") != "https://evil.example"
-
-
 def socket(deeds: Deeds, limits: SocketLimits = DEFAULTS, database: Database | None = None) -> GraphQLSocket:
     """The door over the schema."""
     operations = _operations(deeds, database)
     many = Admission(AdmissionLimits(sockets_per_caller=10_000))  # all of them from one address
-    return GraphQLSocket(
-        operations, deeds.identify, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits, admission=many
-    )
+    return GraphQLSocket(operations, deeds.identify, watch=deeds.watch, limits=limits, admission=many)
 
 
 def streams(
@@ -271,9 +265,7 @@ def streams(
 
     operations = _operations(deeds, database, seconds)
     endpoint = GraphQLEndpoint(operations, identify, bodies)
-    return EventStreams(
-        endpoint, operations, origin_allowed=origin_allowed, watch=deeds.watch, limits=limits or StreamLimits()
-    )
+    return EventStreams(endpoint, operations, watch=deeds.watch, limits=limits or StreamLimits())
 
 
 def _operations(deeds: Deeds, database: Database | None, seconds: float = 60) -> Operations:

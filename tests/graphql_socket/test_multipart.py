@@ -128,11 +128,10 @@ async def test_what_nobody_foresaw_is_a_transport_error(url: str, caplog: pytest
     caplog.clear()
 
 
-async def test_wrong_requests_credentials_and_origins_are_answered_by_a_status(url: str) -> None:
+async def test_wrong_requests_and_credentials_are_answered_by_a_status(url: str) -> None:
     for headers, status, code in (
         ({"name": "wrong"}, 401, "UNAUTHENTICATED"),
         ({"name": "busy"}, 503, "DATABASE_BUSY"),
-        ({"origin": "https://evil.example"}, 403, "FORBIDDEN"),
         ({"content-type": "text/plain"}, 415, "INVALID_INPUT"),
     ):
         async with opened(url, "subscription { count }", **headers) as response:

@@ -22,6 +22,7 @@ OTHER = "https://evil.example"
 PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,x-own"}
 PASSWORD = "correct horse battery"
 JSON = {"content-type": "application/json"}
+MULTIPART = "multipart/mixed;subscriptionSpec=1.0"
 DOORS = {
     "/graphql",
     "/sign-in",
@@ -90,6 +91,7 @@ async def test_other_origins_get_nothing_with_a_cookie_and_no_cookie(start: Star
             ("POST", "/graphql", {"json": query}),
             ("GET", "/graphql", {"params": query}),
             ("GET", "/graphql", {"params": query, "headers": {"accept": "text/event-stream"}}),
+            ("POST", "/graphql", {"json": query, "headers": {"accept": MULTIPART}}),
             ("POST", "/datasets/dst_1/import", {"content": b"{}", "headers": {"content-type": "text/csv"}}),
             ("GET", "/datasets/dst_1/export", {}),
             ("GET", "/tasks/tsk_1/metrics.csv", {}),
@@ -114,14 +116,28 @@ async def test_other_origins_get_nothing_with_a_cookie_and_no_cookie(start: Star
                 assert (answer.status_code, "set-cookie" in answer.headers) in ((200, True), (204, True)), path
         # No browser sends a key by itself.
         keyed = {"authorization": f"Bearer {server.key}", "origin": OTHER}
-        answer = await ask("POST", "/graphql", json=query, headers=keyed)
-        assert answer.json()["data"] == {"viewer": {"username": "owner"}}
-        assert "access-control-allow-origin" not in answer.headers
-    for origin in (OTHER, "http://["):
-        with pytest.raises(InvalidStatus):
-            await connect(
-                server.socket_address, origin=Origin(origin), subprotocols=[Subprotocol("graphql-transport-ws")]
-            )
+        for accept in ("application/json", "text/event-stream", MULTIPART):
+            answer = await ask("POST", "/graphql", json=query, headers={**keyed, "accept": accept})
+            assert (answer.status_code, '"owner"' in answer.text) == (200, True), accept
+            assert "access-control-allow-origin" not in answer.headers
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=False)
+async def test_other_origins_get_no_socket(start: Start, backend: str) -> None:
+    """No browser keeps what comes by one from the page that opened it, so they need no cookie for that."""
+    server = start(allowed_origins=LISTED)
+    protocols = [Subprotocol("graphql-transport-ws")]
+    for refused in (OTHER, "null", "http://["):
+        with pytest.raises(InvalidStatus) as refusal:
+            await connect(server.socket_address, origin=Origin(refused), subprotocols=protocols)
+        answer = refusal.value.response
+        assert (answer.status_code, b"GRADBOOK_ALLOWED_ORIGINS" in (answer.body or b"")) == (403, True), refused
+    for allowed in (None, server.address, LISTED):
+        origin = Origin(allowed) if allowed else None
+        async with connect(server.socket_address, origin=origin, subprotocols=protocols) as socket:
+            await socket.send('{"type": "ping"}')
+            assert await socket.recv() == '{"type":"pong"}'
     assert "Traceback" not in server.log
 
 

@@ -110,6 +110,7 @@ async def test_every_error_is_json_that_browsers_neither_keep_nor_guess_at(serve
             assert answer.headers["x-content-type-options"] == "nosniff", path
             assert answer.headers["referrer-policy"] == "no-referrer", path
             assert answer.headers["cache-control"] == "no-store", path
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin", path
             assert answer.headers["content-security-policy"].startswith("default-src 'none'"), path
             assert ("allow" in answer.headers) == (status == 405), path
             assert "HEAD, GET" not in answer.headers.get("allow", ""), path
