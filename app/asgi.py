@@ -32,7 +32,7 @@ from app.graphql.admission import Admission, Guard, admission_limits_of
 from app.graphql.bodies import BodyLimits
 from app.graphql.budget import FILE, REQUEST
 from app.graphql.http import GraphQLEndpoint
-from app.graphql.limits import limits_of
+from app.graphql.limits import Allowed, limits_of
 from app.graphql.operations import Operations
 from app.graphql.refusals import RETRY_SECONDS
 from app.graphql.registered import Registered
@@ -88,16 +88,8 @@ def _lifespan(
             registered = Registered(partial(read_operations, services.database), only=settings.registered_only)
             limits = limits_of(settings)
             anonymous = limits.for_anonymous(settings.anonymous_percent)
-            operations = Operations(
-                built,
-                services.database,
-                services,
-                limits,
-                anonymous,
-                registered,
-                seconds=settings.operation_seconds,
-                budget=services.budgets,
-            )
+            allowed = Allowed(limits, anonymous, settings.operation_seconds)
+            operations = Operations(built, services.database, services, allowed, registered, services.budgets)
             bodies = BodyLimits(settings.max_body_bytes, settings.anonymous_percent, settings.body_seconds)
             watch = _watch(services)
             endpoint = GraphQLEndpoint(operations, _identify_request, bodies)

@@ -327,3 +327,12 @@ def limit_error(error: GradbookError) -> GraphQLError:
 
 DEFAULTS = Limits()
 ANONYMOUS = DEFAULTS.for_anonymous(10)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What operations may hold, by who asks, and the seconds that each may take."""
+
+    signed_in: Limits = DEFAULTS
+    anonymous: Limits = ANONYMOUS
+    seconds: float = 60

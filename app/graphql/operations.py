@@ -31,7 +31,7 @@ from app.graphql.discretion import Discretion, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
 from app.graphql.executor import FragmentExecutor
-from app.graphql.limits import ANONYMOUS, DEFAULTS, Limits
+from app.graphql.limits import Allowed
 from app.graphql.persisted import PersistedQueries
 from app.graphql.registered import Registered
 from app.graphql.schema import Built
@@ -106,28 +106,25 @@ class RequestError(Exception):
 class Operations:
     """Prepares and runs the operations of one schema."""
 
-    def __init__(  # noqa: PLR0913 - what a server lays down, each with its default
+    def __init__(
         self,
         built: Built,
         database: Database,
         services: Any,
-        limits: Limits = DEFAULTS,
-        anonymous: Limits = ANONYMOUS,
+        allowed: Allowed = Allowed(),  # noqa: B008 - frozen
         registered: Registered | None = None,
-        *,
-        seconds: float = 60,
         budget: Budget | None = None,
     ) -> None:
         self._schema = built.graphql
         self._engine = built.engine
         self._database = database
         self._services = services
-        self._seconds = seconds
+        self._seconds = allowed.seconds
         self._persisted = PersistedQueries(registered)
         self._budget = budget
-        self._documents = Documents(built, limits)
+        self._documents = Documents(built, allowed.signed_in)
         # Apart, so that whoever has no key cannot drive out the documents of those who have.
-        self._anonymous = Documents(built, anonymous, MAX_ANONYMOUS_DOCUMENTS)
+        self._anonymous = Documents(built, allowed.anonymous, MAX_ANONYMOUS_DOCUMENTS)
         self._names = names_of(built.graphql)
 
     async def look_up(self, request: Request) -> None:

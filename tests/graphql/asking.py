@@ -12,7 +12,7 @@ from app.accounts import viewer as accounts
 from app.accounts.tables import Role
 from app.db.database import Database
 from app.graphql.engine import Viewer
-from app.graphql.limits import Limits
+from app.graphql.limits import Allowed, Limits
 from app.graphql.operations import Operations, Request
 from app.graphql.schema import Built
 
@@ -36,7 +36,7 @@ class Asker:
 
     def __post_init__(self) -> None:
         counting: Any = _Counting(self.database, self.statements)
-        self.operations = Operations(self.built, counting, None, self.limits, self.limits)
+        self.operations = Operations(self.built, counting, None, Allowed(self.limits, self.limits))
 
     async def bytes(self, viewer: Viewer | None, query: str, variables: Mapping[str, Any] | None = None) -> bytes:
         """The response's bytes."""

@@ -22,6 +22,7 @@ from app.graphql.admission import Admission, AdmissionLimits
 from app.graphql.bodies import BodyLimits
 from app.graphql.engine import Viewer
 from app.graphql.http import GraphQLEndpoint
+from app.graphql.limits import Allowed
 from app.graphql.operations import Operations
 from app.graphql.schema import Built
 from app.graphql.socket import GraphQLSocket, SocketLimits
@@ -270,7 +271,7 @@ def streams(
 
 def _operations(deeds: Deeds, database: Database | None, seconds: float = 60) -> Operations:
     built = Built(cast(Any, None), schema(deeds), cast(Any, SimpleNamespace(entities={})))
-    return Operations(built, cast(Database, database), None, seconds=seconds)
+    return Operations(built, cast(Database, database), None, Allowed(seconds=seconds))
 
 
 def config(app: Any, **options: Any) -> uvicorn.Config:
