@@ -243,6 +243,8 @@ class SqliteBackend:
     async def close(self) -> None:
         """Close all connections."""
         await self._readers.close()
+        if not self._writer.is_closed:
+            await self._writer.call(self._core.close)  # SQLAlchemy keeps all that leads to what was not given back
         await self._writer.close()
 
     async def _open_reader(self) -> Reader:

@@ -1,7 +1,9 @@
 """Reading, and opening what should not be opened."""
 
 import asyncio
+import gc
 import time
+import weakref
 from pathlib import Path
 from typing import Literal
 
@@ -242,6 +244,17 @@ async def test_round_trips_on_postgresql(postgres: PostgresServer, postgresql_da
     assert (calls.pop("BEGIN"), calls.pop("COMMIT")) == (10, 10)
     assert [("SELECT" in statement, count) for statement, count in calls.items()] == [(True, 30)]
     await postgresql_databases.remove(url)
+
+
+async def test_a_closed_database_is_forgotten(database_url: str) -> None:
+    async with await Database.open(database_url) as database:
+        await database.transact(lambda uow: uow.fetch("SELECT 1"))
+        await database.read("SELECT 1")
+        backend = weakref.ref(database.backend)
+    del database
+    await asyncio.sleep(0)
+    gc.collect()
+    assert backend() is None
 
 
 async def test_sqlite_connections_have_our_settings(tmp_path: Path, sqlite_databases: Databases) -> None:
