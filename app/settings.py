@@ -258,7 +258,7 @@ class Settings(BaseSettings):
         240_000_000, ge=0, description="What all callers from one address may spend in a minute; 0 is without limit."
     )
     attention_percent: int = Field(
-        20,
+        15,
         ge=1,
         le=100,
         description="Of the time of the server's one thread, so much may the requests of one key take to be read "

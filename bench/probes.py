@@ -3,9 +3,10 @@
 One server, as `gradbook serve` runs it with its default settings. Fifty clients, each from an address of its own, ask
 for a page of records again and again. Meanwhile somebody else, with a key and an address of their own, sends probes of
 one kind (`tests/support/probes.py`), so many a second, each on a connection of its own; and in a window beside that
-somebody sends as many harmless requests. It is measured when the probes have gone on for some seconds: then what a
-caller may do at once is used up. Printed is, for each kind, the ratio of what the fifty get done in the one window and
-in the other: the median of the rounds. The exit code is 1 when one is below the goal.
+somebody sends as many harmless requests. A window begins when the probes have gone on for some seconds: then what a
+caller may do at once is used up, and what is measured is what goes on as long as they do. Printed is, for each kind,
+the ratio of what the fifty get done in the one window and in the other: the median of the rounds. The exit code is 1
+when one is below the goal.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,9 +27,10 @@ from urllib.parse import urlsplit
 import uvloop
 
 from app.db.migrate import upgrade
+from bench import load
 from bench.book import Book, fill
 from bench.databases import KINDS, empty_databases
-from bench.load import drive, http_request, one_answer
+from bench.load import http_request
 from bench.measure import Spread
 from bench.operations import RECORD_PAGE, body
 from tests.support.probes import HARMLESS, HARMLESS_SOCKET, PROBES, Aim, Probe, Wire, send
@@ -39,8 +42,8 @@ PASSAGES = 500
 PAGE = 10
 
 _PROBERS = 16  # annotators who probe, one after the other: who probes again has been forgotten by the limits
-_MADE = 40  # probes that are made before a window; in it they are sent again and again
-_WARM_UP_SECONDS = 3.0
+_LEAD_IN_SECONDS = 3.0
+_MOST_MADE = 64 * 1024 * 1024  # bytes
 
 
 def main() -> int:
@@ -86,10 +89,10 @@ class Trial:
         beside = HARMLESS_SOCKET if probe.is_socket else HARMLESS
         who = {probe.name: number % _PROBERS, beside.name: _PROBERS}
         ratios, latencies = [], []
-        await self._window(probe, who[probe.name], _WARM_UP_SECONDS)
         for turn in range(rounds):
             order = (probe, beside) if turn % 2 else (beside, probe)
-            windows = {one.name: await self._window(one, who[one.name], self.seconds) for one in order}
+            lead_in = {probe.name: _LEAD_IN_SECONDS, beside.name: _LEAD_IN_SECONDS / 6}
+            windows = {one.name: await self._window(one, who[one.name], lead_in[one.name]) for one in order}
             ratios.append(windows[probe.name].answers / windows[beside.name].answers)
             latencies += windows[probe.name].latencies
         spread = Spread.of(ratios)
@@ -100,12 +103,29 @@ class Trial:
         )
         return spread.median
 
-    async def _window(self, probe: Probe, who: int, seconds: float) -> Window:
+    async def _window(self, probe: Probe, who: int, lead_in: float) -> Window:
         aim = Aim(self.port, self.book.annotators[who].key, f"dst_{self.book.dataset_id}")
-        wires = [probe.make(aim, _numbers()) for _ in range(_MADE)]
+        wires = self._made(probe, aim, math.ceil(self.rate * (lead_in + self.seconds)))
         latencies: list[float] = []
         probing = asyncio.create_task(self._probe(aim, wires, f"127.0.2.{who + 1}", latencies))
-        clients = await drive(
+        await self._drive(lead_in)
+        clients = await self._drive(self.seconds)
+        probing.cancel()
+        await asyncio.wait([probing])
+        await load.one_answer(self.port, self._requests()[0][1])  # it has worked off what nobody waits for any more
+        return Window(clients.count / clients.seconds, latencies)
+
+    def _made(self, probe: Probe, aim: Aim, count: int) -> list[Wire]:
+        """Probes enough for a window; of large ones fewer, which are sent again and again."""
+        made: list[Wire] = []
+        size = 0
+        while len(made) < count and size < _MOST_MADE:
+            made.append(probe.make(aim, _numbers()))
+            size += sum(map(len, made[-1]))
+        return made
+
+    async def _drive(self, seconds: float) -> load.Window:
+        return await load.drive(
             self.port,
             itertools.cycle(self._requests()),
             _accept,
@@ -113,10 +133,6 @@ class Trial:
             seconds=seconds,
             address=lambda number: f"127.0.1.{number + 1}",
         )
-        probing.cancel()
-        await asyncio.wait([probing])
-        await one_answer(self.port, self._requests()[0][1])  # it has worked off what nobody waits for any more
-        return Window(clients.count / clients.seconds, latencies)
 
     async def _probe(self, aim: Aim, wires: list[Wire], address: str, latencies: list[float]) -> None:
         loop = asyncio.get_running_loop()
@@ -162,8 +178,8 @@ def _server(kind: str) -> Iterator[tuple[int, Book]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-probes", description="Clients beside somebody who probes.")
-    parser.add_argument("--rounds", type=int, default=5, help="5")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a window; 2")
+    parser.add_argument("--rounds", type=int, default=3, help="3")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of a window; 1.5")
     parser.add_argument("--rate", type=float, default=10.0, help="probes a second; 10")
     parser.add_argument("--database", action="append", choices=KINDS, help="this one only")
     parser.add_argument("--probe", help="those whose name has this in it")

@@ -1,8 +1,8 @@
 """How long callers keep a server from everybody else: requests that are long to read are not to stop it for others.
 
 A text that was never seen before is parsed, validated and compiled, and large variables are checked, in the one thread
-that serves everybody. What a price says of that is a guess; here the thread's own time is counted, whatever it was
-spent on. Callers who take more than their share are refused until it has come back. Each server counts for itself.
+that serves everybody. What a price says of that is a guess; here the time is counted, whatever it was spent on. Callers
+who take more than their share are refused until it has come back. Each server counts for itself.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from app.errors import Code, GradbookError
 from app.settings import PREFIX
 
 WINDOW = 5.0
-"""Seconds whose share can be used up at once: 1 s of a fifth, in which somebody's first page reads dozens of texts."""
+"""Seconds whose share can be used up at once: 3/4 s of 15 %, in which somebody's first page reads dozens of texts."""
 
 DEBT = 60.0
 """Seconds that somebody waits at most."""
+
+MOMENT = 0.001
+"""Seconds of computing that are not counted: who sends many such requests is bounded by what they cost."""
 
 MAX_CALLERS = 10_000
 """Callers that are remembered; beyond, those are forgotten that were counted least recently."""

@@ -6,10 +6,10 @@ the server do is paid before it is done, by whoever asks.
 
 from __future__ import annotations
 
-import time
 from typing import Any, Protocol, TypedDict
 
 from app.errors import Code, GradbookError
+from app.graphql.spent import Spent
 
 REQUEST = 300
 """A request, whatever it asks for and whatever becomes of it: who it is, what it says, an answer."""
@@ -53,7 +53,7 @@ class Budget(Protocol):
     def admit(self, viewer: Any) -> None:
         """Raise RATE_LIMITED for whoever took too much of the server's time."""
 
-    def hold(self, viewer: Any, seconds: float) -> None:
+    def hold(self, viewer: Any, spent: Spent) -> None:
         """Count how long a request kept the server from everybody else."""
 
 
@@ -96,25 +96,20 @@ class Bill:
             self.cost["remaining"] = left
 
 
-class Held:
-    """`with Held(budget, viewer)`: the time that the thread spends in the block is counted, and what it spent before.
+class Held(Spent):
+    """`with Held(budget, viewer)`: the time that the block takes is counted, and the seconds before."""
 
-    `seconds` are those before.
-    """
-
-    __slots__ = ("_began", "_budget", "_viewer")
+    __slots__ = ("_budget", "_viewer")
 
     def __init__(self, budget: Budget | None, viewer: Any, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
         self._budget = budget
         self._viewer = viewer
-        self._began = -seconds
-
-    def __enter__(self) -> None:
-        self._began += time.thread_time()
 
     def __exit__(self, *_: object) -> None:
+        super().__exit__()
         if self._budget is not None:
-            self._budget.hold(self._viewer, time.thread_time() - self._began)
+            self._budget.hold(self._viewer, self)
 
 
 def reading(source: str, tokens: int) -> int:

@@ -28,6 +28,7 @@ from app.graphql.refs import ref as ref
 from app.graphql.scalars import decode_id, type_name_words
 from app.graphql.scope import scope_of
 from app.graphql.selection import Info, Pick, Selections, Template
+from app.graphql.spent import Counted, Spent
 from app.graphql.sql import SQL
 
 Fragment = orjson.Fragment
@@ -59,13 +60,14 @@ class Viewer(Protocol):
 class Context(Protocol):
     """What a request carries. `templates` belongs to its operation, and is kept with it.
 
-    `owed` is what it cost beyond its price: see app.graphql.budget.
+    `owed` is what it cost beyond its price: see app.graphql.budget. `spent` is what it takes of the thread.
     """
 
     database: Database
     viewer: Viewer | None
     templates: dict[Any, Any]
     owed: int
+    spent: Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class Engine:
             number = decode_id(entity.prefix, text, type_name_words(entity.name), path)
             wanted.setdefault(entity.name, []).append(number)
             places.append((entity.name, number))
-        found = await asyncio.gather(*(self.by_ids(info, name, numbers) for name, numbers in wanted.items()))
+        reads = [Counted(self.by_ids(info, name, numbers), info.context.spent) for name, numbers in wanted.items()]
+        found = await asyncio.gather(*reads)
         by_kind = dict(zip(wanted, found, strict=True))
         return [by_kind[name].get(number) for name, number in places]
 

@@ -105,6 +105,7 @@ class GraphQLEndpoint:
         viewer = await self._admitted(request)
         bodies = self._bodies if viewer is not None else self._bodies.for_anonymous
         body = await receive_body(request, bodies)
+        self._operations.admit(viewer)  # again: others of theirs may have been read meanwhile
         with self._operations.held(viewer, RECEIVED * len(body)):
             return _request(_parsed(body)), viewer
 

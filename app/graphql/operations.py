@@ -36,6 +36,7 @@ from app.graphql.persisted import PersistedQueries
 from app.graphql.registered import Registered
 from app.graphql.schema import Built
 from app.graphql.sharing import Feed, Message, Send, Shared, follow
+from app.graphql.spent import Counted, Spent
 from app.graphql.variables import check_items
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ Result = dict[str, Any]
 
 MAX_ANONYMOUS_DOCUMENTS = 100
 """Documents that are kept for callers who are not signed in; there is little that they can ask."""
+
+
+MAX_MESSAGE = 1_000
+"""Characters of an error's message that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Context:
     services: Any
     templates: dict[Any, Any] = field(default_factory=dict)
     owed: int = 0
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +214,7 @@ class Operations:
     async def _execute(self, prepared: Prepared, viewer: Viewer | None) -> Result:
         context = self._context(prepared, viewer)
         try:
-            with self.held(viewer):  # variables are checked in it; what it awaits is not
+            with context.spent:  # variables are checked in it; what it awaits counts for itself
                 result = execute(**self._arguments(prepared, context), executor_class=FragmentExecutor)
             if inspect.isawaitable(result):
                 result = await result
@@ -220,12 +226,16 @@ class Operations:
         """Send the results of a subscription until it ends, or give back the response that says why there are none."""
         context = self._context(prepared, viewer)
         arguments = self._arguments(prepared, context)
-        built = FragmentExecutor.build(raw_variable_values=arguments.pop("variable_values"), **arguments)
-        if isinstance(built, list):
-            return self._told(response(ExecutionResult(None, built)), prepared.request, viewer)
-        stream = create_source_event_stream(built)
-        if inspect.isawaitable(stream):
-            stream = await stream
+        try:
+            with context.spent:
+                built = FragmentExecutor.build(raw_variable_values=arguments.pop("variable_values"), **arguments)
+            if isinstance(built, list):
+                return self._told(response(ExecutionResult(None, built)), prepared.request, viewer)
+            stream = create_source_event_stream(built)
+            if inspect.isawaitable(stream):
+                stream = await Counted(stream, context.spent)
+        finally:
+            self._settle(context)
         if isinstance(stream, ExecutionResult):
             return self._told(response(stream), prepared.request, viewer)
         try:
@@ -234,7 +244,7 @@ class Operations:
             else:
                 async with aclosing(map_source_to_response_event(built, stream)) as results:
                     async for result in results:
-                        self._settle(context)
+                        self._settle_message(context)
                         await send(Message(encoded(response(result))))
         except GradbookError as error:
             # A source that fails in the middle says why in a last response, which no transport would otherwise do.
@@ -246,11 +256,18 @@ class Operations:
         return Context(self._database, self._engine, viewer, self._services, prepared.operation.templates)
 
     def _settle(self, context: Context) -> None:
-        """Charge what turned out to be owed."""
-        if context.owed and self._budget is not None:
-            self._budget.owe(context.viewer, context.owed)
-            self._budget.hold(context.viewer, context.owed * MICROSECOND)
-            context.owed = 0
+        """Charge what turned out to be owed, and count what it took of the thread."""
+        if self._budget is not None:
+            if context.owed:
+                self._budget.owe(context.viewer, context.owed)
+            context.spent.add(context.owed * MICROSECOND)
+            self._budget.hold(context.viewer, context.spent)
+        context.owed = 0
+
+    def _settle_message(self, context: Context) -> None:
+        """The same for a message of a subscription: its time is free, for others wrote what is in it."""
+        context.spent = Spent()
+        self._settle(context)
 
     def _arguments(self, prepared: Prepared, context: Context) -> dict[str, Any]:
         return {
@@ -274,7 +291,7 @@ class Operations:
         async def encode(event: Any) -> Message:
             result: Any = execute_subscription_event(executor.build_per_event_executor(event))
             result = await result if inspect.isawaitable(result) else result
-            self._settle(context)
+            self._settle_message(context)
             return Message(encoded(response(result)), getattr(event, "cursor", ""))
 
         operation, viewer = prepared.operation, context.viewer
@@ -313,7 +330,7 @@ def response(result: ExecutionResult) -> Result:
 def formatted(error: GraphQLError) -> dict[str, Any]:
     """An error as the caller sees it, with its code. What was not foreseen is logged, and shown as an id alone."""
     original = error.original_error
-    answer: dict[str, Any] = dict(error.formatted)
+    answer = _said(error)
     extensions = dict(answer.get("extensions") or {})
     if isinstance(original, GradbookError):
         extensions.setdefault("code", original.code)
@@ -337,7 +354,15 @@ def shown(error: Exception) -> dict[str, Any]:
     return formatted(GraphQLError(str(error), original_error=error))
 
 
-def _document_error(error: GraphQLError) -> dict[str, Any]:
+def _said(error: GraphQLError) -> dict[str, Any]:
     answer: dict[str, Any] = dict(error.formatted)
+    message = answer["message"]
+    if len(message) > MAX_MESSAGE:  # it says again what the caller sent
+        answer["message"] = f"{message[:MAX_MESSAGE]}… and {len(message) - MAX_MESSAGE:,} characters more"
+    return answer
+
+
+def _document_error(error: GraphQLError) -> dict[str, Any]:
+    answer = _said(error)
     answer["extensions"] = {"code": Code.INVALID_DOCUMENT.name, **(error.extensions or {})}
     return answer

@@ -16,6 +16,7 @@ from app.errors import Code, GradbookError
 from app.graphql import frames
 from app.graphql.admission import Admission, Share, deny, too_many
 from app.graphql.bodies import Holding
+from app.graphql.budget import RECEIVED
 from app.graphql.engine import Viewer
 from app.graphql.frames import CloseCode, SocketError
 from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, encoded, shown
@@ -176,7 +177,9 @@ class _Connection:
                     self._heard.set()
                     text = event.get("text")
                     self._message_size = len(text or "")
-                    await self._handle(frames.read(text, max_bytes=self._limits.max_frame_bytes))
+                    with self._door.operations.held(self._viewer, RECEIVED * self._message_size):
+                        message = frames.read(text, max_bytes=self._limits.max_frame_bytes)
+                    await self._handle(message)
                     # Many small messages come in one piece: others get their turn between two of them.
                     await asyncio.sleep(0)
         except TimeoutError:

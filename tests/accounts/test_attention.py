@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from app import settings
-from app.accounts.attention import DEBT, MAX_CALLERS, WINDOW, Attention
-from app.accounts.budgets import Budgeted
+from app.accounts.attention import DEBT, MAX_CALLERS, MOMENT, WINDOW, Attention
+from app.accounts.budgets import Budgeted, Budgets
+from app.accounts.tables import Role
+from app.accounts.viewer import Viewer
 from app.errors import GradbookError
+from app.graphql.spent import Spent
 
 
 class Clock:
@@ -53,8 +56,25 @@ def test_only_so_many_callers_are_remembered(clock: Clock) -> None:
         attention.check(1)
 
 
+def test_moments_are_not_counted_and_the_time_of_what_is_longer_is_that_of_the_clock(clock: Clock) -> None:
+    budgets = Budgets(Budgeted(attention=0.2), clock)
+    ann = Viewer(1, "ann", Role.ANNOTATOR, 101)
+
+    def hold(busy: float, passed: float) -> None:
+        spent = Spent()
+        spent.busy, spent.passed = busy, passed
+        budgets.hold(ann, spent)
+
+    for _ in range(10_000):
+        hold(0.9 * MOMENT, 1.0)
+    budgets.admit(ann)
+    hold(MOMENT, 0.2 * WINDOW + 0.1)
+    with pytest.raises(GradbookError):
+        budgets.admit(ann)
+
+
 def test_strangers_have_a_part_of_the_share() -> None:
-    assert Budgeted.by(settings.load()).attention == 0.2
-    assert Budgeted.by(settings.load()).anonymous_attention == pytest.approx(0.02)
+    assert Budgeted.by(settings.load()).attention == 0.15
+    assert Budgeted.by(settings.load()).anonymous_attention == pytest.approx(0.015)
     without = Budgeted.by(settings.load(attention_percent=100))
     assert (without.attention, without.anonymous_attention) == (1, 1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from app.graphql.arguments import Binder
 from app.graphql.budget import CHARACTER, PLAN, REQUEST, BudgetError
-from app.graphql.operations import Operations, Request, RequestError
+from app.graphql.executor import FragmentExecutor
+from app.graphql.operations import MAX_MESSAGE, Operations, Request, RequestError
+from app.graphql.spent import Spent
 from app.schema import build_schema
 from tests.api.conftest import Book
 
@@ -21,7 +26,7 @@ class Purse:
     def __init__(self) -> None:
         self.charged: list[int] = []
         self.owed: list[int] = []
-        self.held = 0.0
+        self.held: list[float] = []
         self.most = 1_000_000
 
     def charge(self, viewer: Any, cost: int) -> int:
@@ -37,8 +42,8 @@ class Purse:
     def admit(self, viewer: Any) -> None:
         """Everybody is admitted."""
 
-    def hold(self, viewer: Any, seconds: float) -> None:
-        self.held += seconds
+    def hold(self, viewer: Any, spent: Spent) -> None:
+        self.held.append(spent.busy)
 
 
 @pytest.fixture
@@ -127,3 +132,61 @@ async def test_a_subscription_is_paid_for_when_it_begins_and_tells_nothing(book:
 
 async def test_commands_pay_nothing_and_are_told_nothing(book: Book) -> None:
     assert (await book.run("owner", NAMES)).keys() == {"data"}
+
+
+BUSY = 0.02
+
+
+def busy(what: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, and the thread computes for BUSY seconds more."""
+
+    def slow(*args: Any, **named: Any) -> Any:
+        until = time.thread_time() + BUSY
+        while time.thread_time() < until:
+            pass
+        return what(*args, **named)
+
+    return slow
+
+
+NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Dataset { records { totalCount } } } }"
+
+
+async def test_what_resolvers_take_of_the_thread_is_counted(
+    book: Book, purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = [book.ids[name] for name in ("dataset_here", "record_here_0", "response_of_ann")]
+    monkeypatch.setattr(Binder, "bind", busy(Binder.bind))
+    for query, variables, times in (
+        (NAMES, {}, 1),
+        ("{ a: datasets { totalCount } b: workspaces { totalCount } }", {}, 2),
+        (NODES, {"ids": kinds}, 3),
+    ):
+        purse.held.clear()
+        await book.data("owner", query, variables)
+        assert max(purse.held) >= times * BUSY, query
+
+
+async def test_of_a_subscription_its_beginning_is_counted_and_no_message(
+    book: Book, purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "subscription ($id: ID!) { recordChanged(datasetId: $id) { cursor records { id } } }"
+    monkeypatch.setattr(Binder, "bind", busy(Binder.bind))
+    monkeypatch.setattr(FragmentExecutor, "build", busy(FragmentExecutor.build))
+    async with book.follow("admin", query, id=book.ids["dataset_here"]) as messages:
+        await anext(messages)
+        begun = list(purse.held)
+        await book.mutate("ann", "SubmitResponse", {"recordId": book.ids["record_here_1"], "values": {"quality": 4}})
+        purse.held.clear()
+        assert (await anext(messages))["data"]["recordChanged"]["records"]
+    assert max(begun) >= BUSY
+    assert max(purse.held, default=0) < BUSY
+
+
+async def test_a_long_word_is_not_said_again(book: Book) -> None:
+    with pytest.raises(RequestError) as refused:
+        book.operations.prepare(Request("{ " + "x" * 50_000 + " }"), book.people["owner"])
+    [error] = refused.value.result["errors"]
+    assert len(error["message"]) < MAX_MESSAGE + 50
+    assert error["message"].startswith("Cannot query field 'xxx")
+    assert "characters more" in error["message"]
