@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 from app.errors import Code, GradbookError
+from app.graphql.spent import Spent
 from app.settings import PREFIX
 
 WINDOW = 5.0
@@ -21,8 +22,11 @@ WINDOW = 5.0
 DEBT = 60.0
 """Seconds that somebody waits at most."""
 
-MOMENT = 0.001
+MOMENT = 0.002
 """Seconds of computing that are not counted: who sends many such requests is bounded by what they cost."""
+
+CROWDED = 3
+"""Times as long as it computed may something count: when much else goes on, it is that which takes the time."""
 
 MAX_CALLERS = 10_000
 """Callers that are remembered; beyond, those are forgotten that were counted least recently."""
@@ -36,8 +40,11 @@ class Attention:
         # By caller, when nothing of it counts any more.
         self._free_at: OrderedDict[Hashable, float] = OrderedDict()
 
-    def take(self, caller: Hashable, seconds: float, share: float) -> None:
-        """Count what a request took, of which the caller may have a `share` (1 is all)."""
+    def take(self, caller: Hashable, spent: Spent, share: float) -> None:
+        """Count what a request took, of which the caller may have a `share` (1 is all). Moments are not counted."""
+        if spent.busy < MOMENT:
+            return
+        seconds = min(spent.passed, CROWDED * spent.busy)
         now = self._clock()
         free_at = min(max(self._free_at.get(caller, now), now) + seconds / share, now + WINDOW + DEBT)
         self._free_at[caller] = free_at

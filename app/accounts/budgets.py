@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from app.accounts.attention import MOMENT, Attention
+from app.accounts.attention import Attention
 from app.accounts.throttle import bucket_key, network
 from app.graphql.budget import BudgetError
 from app.graphql.spent import Spent
@@ -106,9 +106,10 @@ class Budgets:
         self._attention.check(_caller(viewer))
 
     def hold(self, viewer: Any, spent: Spent) -> None:
-        """Count how long a request kept the server from everybody else, unless it was a moment."""
-        if spent.busy >= MOMENT and (share := self._shares[viewer is not None]) < 1:
-            self._attention.take(_caller(viewer), spent.passed, share)
+        """Count how long a request kept the server from everybody else."""
+        share = self._shares[viewer is not None]
+        if share < 1:
+            self._attention.take(_caller(viewer), spent, share)
 
     def _buckets(self, viewer: Any, now: float) -> list[_Bucket]:
         address = _address()

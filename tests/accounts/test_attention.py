@@ -6,9 +6,7 @@ import pytest
 
 from app import settings
 from app.accounts.attention import DEBT, MAX_CALLERS, MOMENT, WINDOW, Attention
-from app.accounts.budgets import Budgeted, Budgets
-from app.accounts.tables import Role
-from app.accounts.viewer import Viewer
+from app.accounts.budgets import Budgeted
 from app.errors import GradbookError
 from app.graphql.spent import Spent
 
@@ -22,6 +20,13 @@ class Clock:
         return self.now
 
 
+def spent(busy: float, passed: float | None = None) -> Spent:
+    """So much was computed, and so much time passed."""
+    made = Spent(busy)
+    made.passed = busy if passed is None else passed
+    return made
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -29,9 +34,9 @@ def clock() -> Clock:
 
 def test_a_share_of_some_seconds_is_there_at_once_and_comes_back(clock: Clock) -> None:
     attention = Attention(clock)
-    attention.take("ann", 0.2 * WINDOW, share=0.2)
+    attention.take("ann", spent(0.2 * WINDOW), share=0.2)
     attention.check("ann")
-    attention.take("ann", 0.5, share=0.2)
+    attention.take("ann", spent(0.5), share=0.2)
     with pytest.raises(GradbookError, match=r"GRADBOOK_ATTENTION_PERCENT.*try again in 3 seconds") as refused:
         attention.check("ann")
     assert (refused.value.code, refused.value.retry_after) == ("RATE_LIMITED", 3)
@@ -42,7 +47,7 @@ def test_a_share_of_some_seconds_is_there_at_once_and_comes_back(clock: Clock) -
 
 def test_nobody_waits_longer_than_the_debt(clock: Clock) -> None:
     attention = Attention(clock)
-    attention.take("ann", 1000, share=0.2)
+    attention.take("ann", spent(1000), share=0.2)
     clock.now += DEBT
     attention.check("ann")
 
@@ -50,27 +55,26 @@ def test_nobody_waits_longer_than_the_debt(clock: Clock) -> None:
 def test_only_so_many_callers_are_remembered(clock: Clock) -> None:
     attention = Attention(clock)
     for number in range(MAX_CALLERS + 1):
-        attention.take(number, 10, share=0.2)
+        attention.take(number, spent(10), share=0.2)
     attention.check(0)
     with pytest.raises(GradbookError):
         attention.check(1)
 
 
-def test_moments_are_not_counted_and_the_time_of_what_is_longer_is_that_of_the_clock(clock: Clock) -> None:
-    budgets = Budgets(Budgeted(attention=0.2), clock)
-    ann = Viewer(1, "ann", Role.ANNOTATOR, 101)
-
-    def hold(busy: float, passed: float) -> None:
-        spent = Spent()
-        spent.busy, spent.passed = busy, passed
-        budgets.hold(ann, spent)
-
+def test_moments_are_not_counted(clock: Clock) -> None:
+    attention = Attention(clock)
     for _ in range(10_000):
-        hold(0.9 * MOMENT, 1.0)
-    budgets.admit(ann)
-    hold(MOMENT, 0.2 * WINDOW + 0.1)
+        attention.take("ann", spent(0.9 * MOMENT, passed=1), share=0.2)
+    attention.check("ann")
+
+
+def test_counted_is_the_time_that_passes_up_to_some_times_of_what_is_computed(clock: Clock) -> None:
+    attention = Attention(clock)
+    attention.take("ann", spent(0.5, passed=1.1), share=0.2)
+    attention.take("ben", spent(0.3, passed=2), share=0.2)
     with pytest.raises(GradbookError):
-        budgets.admit(ann)
+        attention.check("ann")
+    attention.check("ben")
 
 
 def test_strangers_have_a_part_of_the_share() -> None:
