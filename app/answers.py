@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app.errors import Code
 from app.graphql.door import json_answer
@@ -21,6 +22,8 @@ _CAREFUL = (
     (b"cross-origin-resource-policy", b"same-origin"),  # what asks by CORS is not concerned
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+
+NOTHING_HERE = "There is nothing here: GraphQL is at /graphql."
 
 _CODES = {401: Code.UNAUTHENTICATED, 403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 413: Code.LIMIT_EXCEEDED}
 
@@ -41,17 +44,23 @@ async def refused(request: Request, error: Exception) -> Response:
     """Starlette's own errors, which are plain text there: no such path, or no such method."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    if "Allow" in headers:  # Starlette joins a set, in any order
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    allowed = headers.get("Allow", "")
+    if "Allow" in headers:  # Starlette names the methods of one route, in any order
+        headers["Allow"] = ", ".join(sorted(_methods(request) | {*headers["Allow"].split(", ")}))
+    allowed = " or ".join(headers.get("Allow", "").rsplit(", ", 1))
     message = {
-        404: "There is nothing here: GraphQL is at /graphql.",
+        404: NOTHING_HERE,
         405: f"{request.method} is not supported here: send {allowed or 'another method'}.",
     }.get(error.status_code, error.detail)
     code = _CODES.get(error.status_code, Code.INVALID_INPUT)
     answer = json_answer(error.status_code, {"errors": [{"message": message, "extensions": {"code": code.name}}]})
     answer.headers.update(headers)
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes with this very path: a page and what it posts to have one each."""
+    routes = [route for route in request.app.routes if isinstance(route, Route) and route.path == request.scope["path"]]
+    return {method for route in routes for method in route.methods or ()}
 
 
 def broken(request_id: str) -> Response:

@@ -25,16 +25,16 @@ from app.accounts.registered import read_operations
 from app.accounts.throttle import SignInLimits, network
 from app.accounts.viewer import Viewer
 from app.annotation import http as annotation_http
-from app.answers import refused
+from app.answers import NOTHING_HERE, refused
 from app.cross_origin import CrossOriginGuard, CrossOriginHeaders, Origins
-from app.errors import GradbookError
-from app.graphql.admission import Admission, Guard, admission_limits_of
+from app.errors import Code, GradbookError
+from app.graphql.admission import Admission, Guard, admission_limits_of, deny
 from app.graphql.bodies import BodyLimits
 from app.graphql.budget import FILE, REQUEST
 from app.graphql.http import GraphQLEndpoint
 from app.graphql.limits import Allowed, limits_of
 from app.graphql.operations import Operations
-from app.graphql.refusals import RETRY_SECONDS
+from app.graphql.refusals import RETRY_SECONDS, BadRequestError
 from app.graphql.registered import Registered
 from app.graphql.socket import GraphQLSocket, SocketLimits
 from app.graphql.sse import EventStreams
@@ -65,6 +65,7 @@ def build_app(settings: Settings) -> Starlette:
             *annotation_http.routes(lambda request: _services(request.scope).database, _identify_for_file, uploads),
             *training_http.routes(lambda request: _services(request.scope).database, _identify_for_file),
             *web.routes(registered_only=settings.registered_only),
+            WebSocketRoute("/{path:path}", _no_socket),
         ],
         middleware=[
             Middleware(CrossOriginHeaders, origins),
@@ -166,6 +167,10 @@ def _watch(
         return services.watch.connection(Grant(viewer.credential_id, viewer.id, viewer.kind), end)
 
     return watch
+
+
+async def _no_socket(websocket: WebSocket) -> None:
+    await deny(websocket, BadRequestError(404, NOTHING_HERE, Code.NOT_FOUND))
 
 
 async def _healthz(_request: Request) -> Response:

@@ -16,6 +16,7 @@ from app.accounts.throttle import DEFAULT_LIMITS, SignInLimits
 from app.db.database import Database
 from app.errors import Code, GradbookError
 from app.graphql.bodies import BodyLimits, demand_plain, receive_body
+from app.graphql.media import wrong_content_type
 from app.graphql.refusals import BadRequestError, refusal
 
 # A username of 100 characters and a password of 1,024 bytes fit however they are escaped.
@@ -113,9 +114,8 @@ async def _json(request: Request) -> object:
 
 
 def _demand_json(request: Request) -> None:
-    content_type = request.headers.get("content-type", "")
-    if content_type.split(";")[0].strip().lower() != "application/json":
-        raise BadRequestError(415, f"The content type is {content_type or 'missing'!r}: send application/json.")
+    if wrong := wrong_content_type(request.headers.get("content-type", "")):
+        raise BadRequestError(415, wrong)
 
 
 def _text(body: dict[object, object], name: str) -> str:

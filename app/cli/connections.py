@@ -35,6 +35,10 @@ _FILES = 400
 """Files that are open beside connections, those of the database among them."""
 
 
+_SHOWN = 1000
+"""Bytes of a URL that is too long which are looked at, for the log."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """Connections at a time, the seconds that a head may take, and its bytes. An answer that nobody reads for
@@ -155,6 +159,7 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
         self.app = self._served
         if self._head_bytes > self.limits.head_bytes and self._head_length() > self.limits.head_bytes:
             self.app = _answer(self._too_long())
+            self.url = self.url[:_SHOWN]  # one of more than 64 KiB could not be parsed
         elif len(self.connections) > self.limits.connections and self.url != ALWAYS.encode():
             self.app = _answer(self._too_many())
         self._head_bytes = 0
@@ -218,9 +223,19 @@ class BoundedHttp(Stalling, HttpToolsProtocol):
         """Answer without an application, if nothing else is being answered, and end."""
         if self.transport.is_closing():
             return
-        if getattr(self.cycle, "response_complete", True):  # there is no cycle before the first request
+        if self._may_answer():
             self.transport.write(raw_answer(error))
         self._end()
+
+    def _may_answer(self) -> bool:
+        """Whether nothing else is being answered; what waits for the rest of its own body is not."""
+        cycle = self.cycle
+        if getattr(cycle, "response_complete", True):  # there is none before the first request
+            return True
+        if self.pipeline or cycle.response_started or not cycle.more_body:
+            return False
+        cycle.disconnected = True
+        return True
 
 
 def bounded_http(settings: Settings) -> type[BoundedHttp]:

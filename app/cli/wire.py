@@ -8,11 +8,13 @@ large as their buffers, and a ping now and then.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidHandshake
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
 
 from app.cli.connections import Stalling, raw_answer
 from app.errors import GradbookError
@@ -76,6 +78,28 @@ class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
         """The application is done with it: what is left to be read has its time."""
         super().on_task_complete(task)
         self.watch_writing()
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin, if it is a handshake: what is none would be told so in plain text."""
+        try:
+            self.conn.process_request(event)
+        except InvalidHandshake as error:
+            self.handshake_complete = self.close_sent = True  # there is nothing to close
+            self.transport.write(raw_answer(BadRequestError(400, f"This is no WebSocket handshake: {error}.")))
+            self.transport.close()
+        else:
+            super().handle_connect(event)
+
+    async def run_asgi(self) -> None:
+        """Serve it. A refusal in place of the handshake is an answer, too: uvicorn would log that there was none."""
+        served = self.app
+
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            await served(scope, receive, send)
+            self.handshake_complete = self.handshake_complete or self.close_sent
+
+        self.app = serve
+        await super().run_asgi()
 
     def handle_cont(self, event: Frame) -> None:
         """Take one more piece of a message."""

@@ -201,6 +201,9 @@ class PostgresBackend:
             return [tuple(row) for row in await reader.raw.fetch(sql, *params)]
         except asyncpg.QueryCanceledError as error:
             raise too_slow(self._options.read_timeout) from error
+        except asyncpg.LockNotAvailableError as error:  # somebody changes the table, or rewrites it
+            message = f"Others kept the tables locked for {self._options.busy_timeout:g} seconds; try again."
+            raise GradbookError(Code.DATABASE_BUSY, message) from error
         except Exception as error:
             if reader.is_closed:
                 raise ConnectionLostError(shown(self._url)) from error

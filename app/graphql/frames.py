@@ -174,13 +174,13 @@ def _request(payload: Any) -> Request:
     extensions = _optional_object(payload, "extensions")
     if not isinstance(document_id, str | None):
         raise _bad(f"'documentId' is {_kind(document_id)}: expected the id of a registered operation.")
-    if query is None and (document_id or (extensions and persisted.NAME in extensions)):
+    if query is None and (document_id or (extensions and extensions.get(persisted.NAME) is not None)):
         query = ""
     if not isinstance(query, str):
         raise _bad(f"'query' is {_kind(query)}: expected the GraphQL document as text.")
     if not isinstance(name, str | None):
         raise _bad(f"'operationName' is {_kind(name)}: expected text.")
-    return Request(query, _optional_object(payload, "variables"), name, extensions, document_id)
+    return Request(query, _optional_object(payload, "variables"), name or None, extensions, document_id)
 
 
 def _optional_object(holder: Json, name: str) -> Json | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request as HttpRequest
@@ -91,7 +92,7 @@ class GraphQLEndpoint:
 
     async def _read(self, request: HttpRequest) -> tuple[Request, Viewer | None]:
         if request.method == "GET":
-            return _request(dict(request.query_params), from_url=True), await self._admitted(request)
+            return _request(_parameters(request), from_url=True), await self._admitted(request)
         if request.method != "POST":
             raise BadRequestError(
                 405, f"{request.method} is not supported: send POST, or GET for queries.", allow="GET, POST"
@@ -107,6 +108,7 @@ class GraphQLEndpoint:
         body = await receive_body(request, bodies)
         self._operations.admit(viewer)  # again: others of theirs may have been read meanwhile
         with self._operations.held(viewer, RECEIVED * len(body)):
+            bodies.check_values(body)
             return _request(_parsed(body)), viewer
 
     async def _admitted(self, request: HttpRequest) -> Viewer | None:
@@ -123,6 +125,14 @@ def only_reads() -> BadRequestError:
 def accepted(request: HttpRequest) -> str:
     """What the caller accepts; it may say so in several headers."""
     return ", ".join(request.headers.getlist("accept"))
+
+
+def _parameters(request: HttpRequest) -> dict[str, str]:
+    """What stands behind the `?`. Starlette would put U+FFFD where it is no UTF-8."""
+    try:
+        return dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise BadRequestError(400, f"What is percent-encoded in the URL is no UTF-8: {error}.") from error
 
 
 def _parsed(body: bytes) -> Any:
@@ -142,7 +152,7 @@ def _request(body: Any, *, from_url: bool = False) -> Request:
     extensions = _object(body, "extensions", from_url)
     if document_id is not None and not isinstance(document_id, str):
         raise BadRequestError(400, "'documentId' is no text: it is the id of a registered operation.")
-    if query is None and (document_id or (extensions and persisted.NAME in extensions)):
+    if query is None and (document_id or (extensions and extensions.get(persisted.NAME) is not None)):
         query = ""
     if not isinstance(query, str):
         raise BadRequestError(

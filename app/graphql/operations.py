@@ -148,6 +148,7 @@ class Operations:
     def _prepare(self, request: Request, viewer: Viewer | None) -> Prepared:
         documents = self._anonymous if viewer is None else self._documents
         bill = Bill(self._budget, viewer)
+        bill.ask(0, documents.limits.cost)  # until it is known which operation it is
         try:
             document, operation = self._find(request, viewer, documents, bill)
             variables = request.variables or {}
@@ -171,7 +172,7 @@ class Operations:
         if document.errors:
             bill.pay()
             result = {"errors": [_document_error(error) for error in document.errors]}
-            raise RequestError(self._told(result, request, viewer))
+            raise RequestError(_telling(bill.cost, self._told(result, request, viewer)))
         self._persisted.keep(request)
         operation = document.operation(request.operation_name)
         if document.introspects and viewer is None:

@@ -173,6 +173,24 @@ async def test_parameters_of_libpq_are_understood(postgresql_databases: Database
     await postgresql_databases.remove(url)
 
 
+async def test_a_read_of_a_locked_table_is_told_to_come_back(
+    postgres: PostgresServer, postgresql_databases: Databases
+) -> None:
+    """As while somebody rewrites the table."""
+    url = await postgresql_databases.create()
+    async with await Database.open(url, options=Options(busy_timeout=0.2)) as database:
+        await database.transact(create_tables)
+        other = await postgres.connect(url.rsplit("/", 1)[1])
+        async with other.transaction():
+            await other.execute("LOCK TABLE thing IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(GradbookError, match=r"locked for 0\.2 seconds") as raised:
+                await names(database)
+            assert raised.value.code == "DATABASE_BUSY"
+        await other.close()
+        assert await names(database) == []
+    await postgresql_databases.remove(url)
+
+
 async def test_a_lost_connection_is_replaced(postgres: PostgresServer, postgresql_databases: Databases) -> None:
     """The server ends all connections: those that lie in the pools, and one in the middle of a transaction."""
     url = await postgresql_databases.create()

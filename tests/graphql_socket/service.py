@@ -16,6 +16,7 @@ import uvicorn
 from graphql import GraphQLSchema, build_schema
 from starlette.requests import HTTPConnection, Request
 
+from app.cli.wire import BoundedWebSocket
 from app.db.database import Database
 from app.errors import Code, GradbookError
 from app.graphql.admission import Admission, AdmissionLimits
@@ -281,7 +282,7 @@ def config(app: Any, **options: Any) -> uvicorn.Config:
         port=0,
         lifespan="off",
         log_config=None,
-        ws="websockets-sansio",
+        ws=BoundedWebSocket,
         ws_max_size=2 * DEFAULTS.max_frame_bytes,
         ws_ping_interval=None,
         ws_per_message_deflate=False,

@@ -57,7 +57,7 @@ def test_a_subscription_is_read_as_it_was_sent(
     read_message = frames.read(text, max_bytes=100_000)
     assert isinstance(read_message, frames.Subscribe)
     assert read_message.id == id
-    assert (read_message.request.query, read_message.request.operation_name) == (query, name)
+    assert (read_message.request.query, read_message.request.operation_name) == (query, name or None)
     assert (read_message.request.variables is None) == (variables is None)
 
 

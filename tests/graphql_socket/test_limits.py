@@ -122,6 +122,21 @@ async def test_bodies_of_callers_who_are_not_signed_in_are_smaller(deeds: Deeds,
             assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize(
+    ("values", "status"), [(b"[" + b"{}," * 40_000 + b"{}]", 413), (b'"' + b"x" * 200_000 + b'"', 200)]
+)
+async def test_what_is_short_to_send_and_long_to_decode_is_refused(deeds: Deeds, values: bytes, status: int) -> None:
+    """A list of nothing but `{},` takes thirty times its length of memory."""
+    body = b'{"query": "{ viewer }", "variables": {"x": ' + values + b"}}"
+    headers = {"content-type": "application/json"}
+    async with door(deeds, bodies=BodyLimits(anonymous_percent=5)) as server, http(server) as client:
+        refused = await client.post("", content=body, headers=headers)
+        assert refused.status_code == status
+        assert "at most 50,000 at once" in refused.text or status == 200
+        answer = await client.post("", content=body, headers={**headers, "name": "ann"})
+        assert answer.status_code == 200, answer.text
+
+
 async def test_whoever_breaks_off_a_body_is_no_error(deeds: Deeds, capsys: pytest.CaptureFixture[str]) -> None:
     async with door(deeds) as server:
         for _ in range(5):

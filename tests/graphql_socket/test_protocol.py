@@ -188,6 +188,7 @@ async def test_a_message_may_have_null_for_what_it_need_not_have(url: str) -> No
         nothing = {"variables": None, "operationName": None, "extensions": None}
         assert await client.run(QUERY, **nothing) == [next_message(viewer=None), COMPLETE]
         assert await client.run(QUERY, variables={}, extensions={"a": 1}) == [next_message(viewer=None), COMPLETE]
+        assert await client.run(QUERY, operationName="") == [next_message(viewer=None), COMPLETE]  # as over HTTP
 
 
 async def test_a_running_operations_id_is_taken(url: str, deeds: Deeds) -> None:

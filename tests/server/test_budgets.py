@@ -39,7 +39,10 @@ async def test_an_answer_tells_its_cost_and_what_is_left(server: Server) -> None
         dear = await asked(owner, DEAR.replace("first: 100", "first: 500").replace("id", "id externalId status"))
         assert dear.json()["errors"][0]["extensions"] == {"code": "LIMIT_EXCEEDED"}
         assert dear.json()["extensions"]["cost"]["requested"] > dear.json()["extensions"]["cost"]["limit"]
-        assert (await asked(owner, "{")).json().keys() == {"errors"}, "what has no cost tells none"
+        for nothing in ("{", "{ nothing }", "query A { __typename } query B { __typename }"):
+            told = (await asked(owner, nothing)).json()["extensions"]["cost"]
+            assert (told["requested"], told["limit"]) == (0, 1_000_000), nothing
+            assert 0 < told["remaining"] < 60_000_000, nothing
         events = await asked(owner, PAGE, accept="text/event-stream")
         assert b'"extensions":{"cost":{"requested":302,' in events.content
     async with connected(server.socket_address, init=False) as socket:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.api.conftest import operation
@@ -66,6 +66,8 @@ async def test_bad_requests(server: Server) -> None:
         mutation = 'mutation { createWorkspace(input: {name: "x"}) { errors { message } } }'
         refused = await client.http.get("/graphql", params={"query": mutation})
         assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+        unreadable = await client.http.get("/graphql?query={__typename}%ff")
+        assert (unreadable.status_code, "no UTF-8" in unreadable.text) == (400, True)
         forbidden = await client.http.put("/graphql")
         assert (forbidden.status_code, forbidden.headers["allow"]) == (405, "GET, POST")
     assert "Traceback" not in server.log
@@ -114,9 +116,17 @@ async def test_every_error_is_json_that_browsers_neither_keep_nor_guess_at(serve
             assert answer.headers["content-security-policy"].startswith("default-src 'none'"), path
             assert ("allow" in answer.headers) == (status == 405), path
             assert "HEAD, GET" not in answer.headers.get("allow", ""), path
+        page = await client.http.put("/sign-in")
+        assert page.headers["allow"] == "GET, HEAD, POST"
+        with pytest.raises(InvalidStatus) as nothing:
+            await connect(server.socket_address.replace("/graphql", "/nothing"))
+        told = nothing.value.response
+        assert (told.status_code, told.headers["content-type"]) == (404, "application/json")
+        assert b"GraphQL is at /graphql" in told.body
         ok = await client.http.post("/graphql", json={"query": "{ __typename }"})
         assert ok.headers["cache-control"] == "no-store"
         assert ok.headers["x-content-type-options"] == "nosniff"
+    assert "handshake" not in server.log
 
 
 async def test_health_and_request_ids(server: Server) -> None:
