@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from '@apollo/client'
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries'
+import { GraphQLWsLink } from '@apollo/client/link/subscriptions'
 import { print } from 'graphql'
 import { createClient } from 'graphql-ws'
 import WebSocket from 'ws'
@@ -70,4 +71,17 @@ test('a socket knows the hashes of all, and takes new ones', async (context) => 
   for (const query of [text, '']) {
     assert.deepEqual((await run(query, text)).value.data, { viewer: { role: 'OWNER' } })
   }
+})
+
+test("Apollo's link over a socket sends the text with its hash, which others then name", async (context) => {
+  const query = gql`query Fourth { viewer { username __typename } }`
+  const options = { url: server.socketUrl, webSocketImpl: WebSocket, connectionParams: { Authorization: server.authorization } }
+  const socket = createClient({ ...options, lazy: false })
+  context.after(() => socket.dispose())
+  const link = ApolloLink.from([new PersistedQueryLink({ sha256 }), new GraphQLWsLink(socket)])
+  const { data } = await ask(new ApolloClient({ link, cache: new InMemoryCache() }), query)
+  assert.equal(data.viewer.username, 'owner')
+  const { client, sent } = persisting()
+  assert.equal((await ask(client, query)).data.viewer.username, 'owner')
+  assert.deepEqual(sent, ['POST hash'])
 })
