@@ -110,7 +110,7 @@ class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """The answer is ready; it is sent unless there are too many."""
-        if self._may_ping() and self.writable.is_set():  # who reads nothing gets no answers, which would pile up
+        if self._may_ping():
             super().handle_ping()
 
     def handle_pong(self, event: Frame) -> None:

@@ -26,7 +26,7 @@ async def door(deeds: Deeds, **options: Any) -> AsyncIterator[Server]:
 
 
 async def head_of(reader: asyncio.StreamReader) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         return (await reader.readuntil(b"\r\n\r\n")).decode()
 
 
@@ -93,6 +93,14 @@ async def test_a_body_has_its_time(deeds: Deeds) -> None:
         assert "connection: close" in head
         error = json.loads(await reader.read())["errors"][0]
         assert "GRADBOOK_BODY_SECONDS" in error["message"]
+        writer.close()
+
+
+async def test_a_body_that_says_it_is_too_long_is_not_read(deeds: Deeds) -> None:
+    async with door(deeds, bodies=BodyLimits(10 * SMALL)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"{HEAD}content-length: {10 * SMALL + 1}\r\n\r\n".encode())
+        assert (await head_of(reader)).startswith("HTTP/1.1 413 ")
         writer.close()
 
 

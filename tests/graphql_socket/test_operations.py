@@ -9,6 +9,7 @@ import pytest
 from app.db.database import Database
 from app.db.options import Options
 from app.graphql import socket as door
+from app.graphql.bodies import SMALL
 from app.graphql.socket import SocketLimits
 from tests.graphql_socket.client import Client, connected, next_message, until
 from tests.graphql_socket.service import Deeds, running, socket
@@ -136,6 +137,17 @@ async def test_mutations_that_were_left_count_until_they_end(deeds: Deeds) -> No
         assert refused["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
         deeds.gate.set()
         await until(lambda: len(deeds.written) == 4)
+        assert await client.is_well()
+
+
+async def test_a_large_message_counts_until_its_operation_ends(deeds: Deeds) -> None:
+    sockets = socket(deeds)
+    held = sockets.admission.held
+    async with running(sockets) as url, connected(url, init=True) as client:
+        await client.subscribe("1", "{ forever }", variables={"unused": "x" * SMALL})
+        await until(lambda: held.used > SMALL)
+        await client.send({"type": "complete", "id": "1"})
+        await until(lambda: held.used == 0)
         assert await client.is_well()
 
 
