@@ -220,3 +220,10 @@ async def test_a_key_has_its_share_of_subscriptions(server: Server, client: Clie
             number = 10
             while (await answer(second, number))["type"] == "error":
                 number += 1
+            has = 2
+            while has < SUBSCRIPTIONS:
+                number += 1
+                has += (await answer(second, number))["type"] == "next"
+        headers = EVENTS | {"authorization": f"Bearer {key}"}
+        stream = await client.http.post("/graphql", json={"query": TASKS}, headers=headers)
+        assert (stream.status_code, "(GRADBOOK_MAX_SUBSCRIPTIONS_PER_CALLER)" in stream.text) == (429, True)
