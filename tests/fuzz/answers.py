@@ -47,10 +47,10 @@ async def hold(library: Library, viewer: Viewer | None, operation: Operation) ->
         return result
     found = completed(SCHEMA, query, variables, result["data"])
     assert not found.violations, (found.violations, viewer, query, variables)
-    # Lists multiply rows, and these are read together: only another place in the query asks for the same again.
-    count, most = sum(statements.values()), max(statements.values(), default=0)
-    assert most <= max(1, found.places), (most, found.places, viewer, query, variables)
-    assert count <= STATEMENTS * found.places, (count, found.places, viewer, query, variables)
+    # Lists multiply rows, and these are read together: only the same field at another place asks for the same again.
+    count, most = statements.total(), max(statements.values(), default=0)
+    assert most <= max(found.places.values(), default=0), (most, found.places, viewer, query, variables)
+    assert count <= STATEMENTS * found.places.total(), (count, found.places, viewer, query, variables)
     ids = sorted(found.ids)[:MAX_PAGE]
     shown = await sqlite.data(viewer, BY_IDS, {"ids": ids}) if ids else {"nodes": []}
     hidden = [one for one, node in zip(ids, shown["nodes"], strict=True) if node is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,14 +10,14 @@ from graphql import GraphQLResolveInfo, GraphQLSchema, execute_sync, get_named_t
 
 
 class Completed(NamedTuple):
-    """What is wrong with the data, the ids of the rows in them, and how many places in them are more than a value.
+    """What is wrong with the data, the ids of the rows in them, and how many places each field has that is no leaf.
 
     What stands in lists has one place, however many items there are.
     """
 
     violations: list[str]
     ids: set[str]
-    places: int
+    places: Counter[str]
 
 
 def completed(schema: GraphQLSchema, query: str, variables: Mapping[str, Any], data: Any) -> Completed:
@@ -26,13 +27,14 @@ def completed(schema: GraphQLSchema, query: str, variables: Mapping[str, Any], d
     among the data.
     """
     ids: set[str] = set()
-    places: set[tuple[str, ...]] = set()
+    places: set[tuple[str, tuple[str, ...]]] = set()
 
     def again(source: Any, info: GraphQLResolveInfo, **_: Any) -> Any:
         value = source[info.path.key]
         type_ = get_named_type(info.return_type)
         if is_composite_type(type_) or type_.name == "JSON":
-            places.add(tuple(part for part in info.path.as_list() if isinstance(part, str)))
+            path = tuple(part for part in info.path.as_list() if isinstance(part, str))
+            places.add((f"{info.parent_type.name}.{info.field_name}", path))
         if info.field_name == "id" and any(one.name == "Node" for one in info.parent_type.interfaces):
             ids.add(value)
         return value
@@ -46,4 +48,4 @@ def completed(schema: GraphQLSchema, query: str, variables: Mapping[str, Any], d
     violations = [f"{error.path}: {error.message}" for error in result.errors or ()]
     if not violations and result.data != data:
         violations.append("there is more than was asked for, or a value of another type")
-    return Completed(violations, ids, len(places))
+    return Completed(violations, ids, Counter(name for name, _ in places))

@@ -16,7 +16,7 @@ from tests.graphql.drawing import Draw
 
 @pytest.mark.parametrize(
     ("drawn", "usual"),
-    [(operation, 60), (odd_operation, 120), (nearly_valid_operation, 40)],
+    [(operation, 50), (odd_operation, 120), (nearly_valid_operation, 40)],
     ids=lambda one: getattr(one, "__name__", ""),
 )
 async def test_both_databases_answer_the_same(library: Library, drawn: Callable[[Draw], Operation], usual: int) -> None:
