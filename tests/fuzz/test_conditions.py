@@ -25,9 +25,12 @@ async def test_conditions_divide_a_list(library: Library, place: tuple[str, str]
     for d in throws(f"conditions {parent} {name}", 1):
         for names in kinds.values():
             tested = d.one(names)
-            about = ABOUT.get(tested, where.name.removesuffix("Where") if tested == "id" else tested.capitalize())
+            about = where.name.removesuffix("Where") if tested == "id" else tested[0].upper() + tested[1:]
+            about = {**ABOUT, "actor": "User"}.get(tested, about)
             eq = fields[tested].fields["eq"].type
             value = Grammar(d, tested=tested).value(eq, "eq", MAX_WHERE, SCHEMA.type_map.get(about))
+            if about in PREFIXES and PREFIXES[about] not in ASKED.ids and str(eq).startswith("ID"):
+                value = f"{PREFIXES[about]}_1"
             values = {one: [value] if one in {"in", "notIn"} else value for one in fields[tested].fields}
             conditions = {one: f"{tested}: {{{one}: {literal(item)}}}" for one, item in values.items()}
             # What cannot be null is never null.
