@@ -3,6 +3,7 @@
 A browser says by Origin whose page asks, sends cookies along for every page of the same site, and lets a page read the
 answer only where a header of the answer says so (CORS). So the pages of GRADBOOK_ALLOWED_ORIGINS may do what our own
 may, cookies included; of others no header speaks, and what comes from them with a cookie, or would set one, is refused.
+What a page of the same site has an image or a frame get comes with the cookie and without Origin: Sec-Fetch-Site tells.
 A key is no cookie: no browser sends it by itself. What comes by a socket every page may read, whatever headers say, so
 sockets are for pages that may, and for programs, which send no Origin.
 
@@ -95,17 +96,20 @@ class CrossOriginGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         app = self._app
-        if scope["type"] == "http" and _names_origin(scope):
+        if scope["type"] == "http" and _says(scope, b"origin", b"sec-fetch-site"):
             app = self._answer(HTTPConnection(scope)) or app
-        elif scope["type"] == "websocket" and _names_origin(scope):
+        elif scope["type"] == "websocket" and _says(scope, b"origin"):
             socket = WebSocket(scope, receive, send)
             if not self._origins.allow(socket):
-                await deny(socket, _refusal(socket))
+                await deny(socket, _refusal(socket.headers["origin"]))
                 return
         await app(scope, receive, send)
 
     def _answer(self, request: HTTPConnection) -> Response | None:
-        headers, origin = request.headers, request.headers["origin"]
+        headers, origin = request.headers, request.headers.get("origin")
+        has_session = SESSION_COOKIE in headers.get("cookie", "")
+        if origin is None:
+            return refusal(_refusal("other origins")) if has_session and _is_embedded(headers) else None
         asks_before = request.scope["method"] == "OPTIONS" and "access-control-request-method" in headers
         if asks_before and self._origins.lists(origin):
             return Response(
@@ -116,17 +120,23 @@ class CrossOriginGuard:
                     "access-control-max-age": str(PREFLIGHT_SECONDS),
                 },
             )
-        is_risky = SESSION_COOKIE in headers.get("cookie", "") or request.scope["path"] in _SETS_COOKIES
+        is_risky = has_session or request.scope["path"] in _SETS_COOKIES
         if not (asks_before or is_risky) or self._origins.allow(request):
             return None
-        return refusal(_refusal(request))
+        return refusal(_refusal(origin))
 
 
-def _names_origin(scope: Scope) -> bool:
-    return any(name == b"origin" for name, _ in scope["headers"])
+def _says(scope: Scope, *names: bytes) -> bool:
+    return any(name in names for name, _ in scope["headers"])
 
 
-def _refusal(connection: HTTPConnection) -> BadRequestError:
-    origin = connection.headers["origin"]
+def _is_embedded(headers: Headers) -> bool:
+    """Whether a page of another origin gets it without Origin, as an image; following a link is no such thing."""
+    if headers.get("sec-fetch-site") not in ("same-site", "cross-site"):
+        return False
+    return headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"
+
+
+def _refusal(origin: str) -> BadRequestError:
     message = f"Pages of {origin[:200]} may not use this server: {PREFIX}ALLOWED_ORIGINS lists who may."
     return BadRequestError(403, message, Code.FORBIDDEN)

@@ -143,7 +143,15 @@ async def test_bodies_of_callers_who_are_not_signed_in_are_smaller(deeds: Deeds,
 
 
 @pytest.mark.parametrize(
-    ("values", "status"), [(b"[" + b"{}," * 40_000 + b"{}]", 413), (b'"' + b"x" * 200_000 + b'"', 200)]
+    ("values", "status"),
+    [
+        (b"[" + b"{}," * 40_000 + b"{}]", 413),
+        (b"[" + b'"",' * 60_000 + b"1]", 413),
+        (b'["{", ' + b"1," * 60_000 + b'"}"]', 413),
+        (b'"' + b"x" * 200_000 + b'"', 200),
+        (b'"' + b'[{\\"a\\": 1, ' * 40_000 + b'\\\\"', 200),
+    ],
+    ids=["objects", "texts", "numbers", "a text", "code"],
 )
 async def test_what_is_short_to_send_and_long_to_decode_is_refused(deeds: Deeds, values: bytes, status: int) -> None:
     """A list of nothing but `{},` takes thirty times its length of memory."""

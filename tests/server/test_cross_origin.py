@@ -124,6 +124,31 @@ async def test_other_origins_get_nothing_with_a_cookie_and_no_cookie(start: Star
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=False)
+async def test_what_pages_of_other_origins_embed_gets_nothing_with_a_cookie(start: Start, backend: str) -> None:
+    server = start()
+    session = {"cookie": f"{SESSION_COOKIE}={await cookie_of(server)}"}
+    query = {"query": "{ viewer { username } }"}
+
+    async def asked(site: str, mode: str, dest: str, **headers: str) -> int:
+        sent = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest, **headers}
+        answer = await browser.http.get("/graphql", params=query, headers=sent)
+        assert ("GRADBOOK_ALLOWED_ORIGINS" in answer.text) == (answer.status_code == 403), answer.text
+        return answer.status_code
+
+    async with Client(server, None) as browser:
+        for site in ("same-site", "cross-site"):
+            assert await asked(site, "no-cors", "image", **session) == 403
+            assert await asked(site, "navigate", "iframe", **session) == 403
+            assert await asked(site, "navigate", "document", **session) == 200
+            assert await asked(site, "no-cors", "image") == 200
+        for site, mode, dest in (("same-origin", "cors", "empty"), ("none", "navigate", "document")):
+            assert await asked(site, mode, dest, **session) == 200
+    async with Client(server, server.key) as program:
+        answer = await program.http.get("/graphql", params=query, headers={"sec-fetch-site": "same-site"})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=False)
 async def test_other_origins_get_no_socket(start: Start, backend: str) -> None:
     """No browser keeps what comes by one from the page that opened it, so they need no cookie for that."""
     server = start(allowed_origins=LISTED)
