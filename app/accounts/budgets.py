@@ -101,8 +101,12 @@ class Budgets:
         now = self._clock()
         self._take(self._buckets(viewer, now), cost, now)
 
-    def admit(self, viewer: Any) -> None:
-        """Raise RATE_LIMITED for a caller who took too much of the server's time."""
+    async def admit(self, viewer: Any) -> None:
+        """Wait while a caller took too much of the server's time. Raises RATE_LIMITED if that is too long."""
+        await self._attention.admit(_caller(viewer))
+
+    def check(self, viewer: Any) -> None:
+        """The same without waiting."""
         self._attention.check(_caller(viewer))
 
     def hold(self, viewer: Any, spent: Spent) -> None:

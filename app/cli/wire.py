@@ -27,6 +27,9 @@ MAX_PIECES: Final = 1000
 MAX_PINGS: Final = 100
 """Ping and pong frames in ten seconds."""
 
+SLICE: Final = 4096
+"""Bytes that are parsed before the bounds are looked at: up to 700 frames, 7 ms."""
+
 _WINDOW = 10.0  # seconds
 
 
@@ -39,7 +42,7 @@ class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
     received = 0  # bytes since the application took the last message
 
     def data_received(self, data: bytes) -> None:
-        """Parse it, if there is room for what has come of the message."""
+        """Parse it in slices, up to one that breaks a bound, if there is room for what has come of the message."""
         self.received += len(data)
         if self.received > SMALL and "admission" in self.app_state:
             if self.holding is None:
@@ -49,7 +52,10 @@ class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
             except GradbookError as error:
                 self._refuse(CloseCode.TRY_AGAIN_LATER, error.message)
                 return
-        super().data_received(data)
+        for start in range(0, len(data), SLICE):
+            super().data_received(data[start : start + SLICE])
+            if self.transport.is_closing():
+                return
         if not self.handshake_initiated and self.conn.handshake_exc is not None:  # uvicorn would wait for another one
             self.handle_parser_exception()
 
@@ -144,6 +150,8 @@ class BoundedWebSocket(Stalling, WebSocketsSansIOProtocol):
 
     def _refuse(self, code: CloseCode, reason: str) -> None:
         self.frames = []
-        if not self.close_sent:  # others may follow in what was read already
+        if self.close_sent:  # by the application: nobody waits for its answer among all this
+            self.transport.close()
+        else:
             self.conn.send_close(code, reason)
             self.handle_parser_exception()

@@ -23,6 +23,9 @@ PLAN = 5_000
 RECEIVED = 4e-9
 """Seconds that a byte of a large body takes to arrive and to be put together."""
 
+MESSAGE = 50e-6
+"""Seconds that a small message of a socket takes, with an answer as small: a ping."""
+
 MICROSECOND = 1e-6
 """Seconds of a unit: so long the server's thread is busy with what is owed."""
 
@@ -50,8 +53,11 @@ class Budget(Protocol):
     def owe(self, viewer: Any, cost: int) -> None:
         """Take what was spent already, though there may not be so much."""
 
-    def admit(self, viewer: Any) -> None:
-        """Raise RATE_LIMITED for whoever took too much of the server's time."""
+    async def admit(self, viewer: Any) -> None:
+        """Let wait whoever took too much of the server's time. Raises RATE_LIMITED if that is too long."""
+
+    def check(self, viewer: Any) -> None:
+        """The same without waiting."""
 
     def hold(self, viewer: Any, spent: Spent) -> None:
         """Count how long a request kept the server from everybody else."""

@@ -106,14 +106,14 @@ class GraphQLEndpoint:
         viewer = await self._admitted(request)
         bodies = self._bodies if viewer is not None else self._bodies.for_anonymous
         body = await receive_body(request, bodies)
-        self._operations.admit(viewer)  # again: others of theirs may have been read meanwhile
+        await self._operations.admit(viewer)  # again: others of theirs may have been read meanwhile
         with self._operations.held(viewer, RECEIVED * len(body)):
             bodies.check_values(body)
             return _request(_parsed(body)), viewer
 
     async def _admitted(self, request: HttpRequest) -> Viewer | None:
         viewer = await self._identify(request)
-        self._operations.admit(viewer)
+        await self._operations.admit(viewer)
         return viewer
 
 

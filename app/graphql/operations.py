@@ -179,10 +179,20 @@ class Operations:
             raise GradbookError(Code.UNAUTHENTICATED, "Sign in to read the schema: send 'Authorization: Bearer KEY'.")
         return document, operation
 
-    def admit(self, viewer: Viewer | None) -> None:
-        """Raise RATE_LIMITED for whoever took too much of the server's time."""
+    async def admit(self, viewer: Viewer | None) -> None:
+        """Let wait whoever took too much of the server's time. Raises RATE_LIMITED if that is too long."""
         if self._budget is not None:
-            self._budget.admit(viewer)
+            await self._budget.admit(viewer)
+
+    def check(self, viewer: Viewer | None) -> None:
+        """The same without waiting."""
+        if self._budget is not None:
+            self._budget.check(viewer)
+
+    def hold(self, viewer: Viewer | None, spent: Spent) -> None:
+        """Count it as theirs."""
+        if self._budget is not None:
+            self._budget.hold(viewer, spent)
 
     def held(self, viewer: Viewer | None, seconds: float = 0.0) -> Held:
         """`with held(viewer)`: the time that the block takes is counted as theirs, and the seconds before."""

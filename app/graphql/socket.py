@@ -16,11 +16,12 @@ from app.errors import Code, GradbookError
 from app.graphql import frames
 from app.graphql.admission import Admission, Share, deny, too_many
 from app.graphql.bodies import Holding
-from app.graphql.budget import RECEIVED
+from app.graphql.budget import MESSAGE, RECEIVED
 from app.graphql.engine import Viewer
 from app.graphql.frames import CloseCode, SocketError
 from app.graphql.operations import Operations, Prepared, Request, RequestError, Result, encoded, shown
 from app.graphql.sharing import Message
+from app.graphql.spent import Spent
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ Watch = Callable[[Viewer, Callable[[], Awaitable[None]]], AbstractContextManager
 
 # A close frame that cannot be sent for so long never will be: the other side does not read.
 _CLOSE_SECONDS = 2.0
+
+_COUNTED = 0.005
+"""Seconds of messages that are counted together; who sends fewer is not looked at."""
 
 _REFUSALS = {
     Code.UNAUTHENTICATED.name: CloseCode.FORBIDDEN,
@@ -140,6 +144,7 @@ class _Connection:
         self._sending = asyncio.Lock()
         self._heard = asyncio.Event()
         self._message_size = 0
+        self._spent = Spent()
         self._watched = ExitStack()
         # When the deadline passes, the listener ends, and the socket is closed for this reason.
         self._deadline = asyncio.timeout(self._limits.init_seconds)
@@ -177,8 +182,9 @@ class _Connection:
                     self._heard.set()
                     text = event.get("text")
                     self._message_size = len(text or "")
-                    with self._door.operations.held(self._viewer, RECEIVED * self._message_size):
+                    with self._spent:
                         message = frames.read(text, max_bytes=self._limits.max_frame_bytes)
+                    await self._pace()
                     await self._handle(message)
                     # Many small messages come in one piece: others get their turn between two of them.
                     await asyncio.sleep(0)
@@ -189,6 +195,19 @@ class _Connection:
         except WebSocketDisconnect:
             pass
         return None
+
+    async def _pace(self) -> None:
+        """Count what messages take. Who takes too much of the server's time is read later, or not at all."""
+        self._spent.add(MESSAGE + RECEIVED * self._message_size)
+        if self._spent.busy < _COUNTED:
+            return
+        spent, self._spent = self._spent, Spent()
+        self._door.operations.hold(self._viewer, spent)
+        try:
+            await self._door.operations.admit(self._viewer)
+        except GradbookError as error:
+            reason = f"Too many messages: try again in {error.retry_after} seconds"
+            raise SocketError(CloseCode.TRY_AGAIN_LATER, reason) from error
 
     def _end(self, reason: SocketError) -> None:
         """End the listener from another task."""
@@ -261,7 +280,7 @@ class _Connection:
             raise SocketError(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id} already exists")
         try:
             await self._make_room()
-            self._door.operations.admit(self._viewer)
+            self._door.operations.check(self._viewer)
             await self._door.operations.look_up(request)
             prepared = self._door.operations.prepare(request, self._viewer)
             held = self._hold(prepared)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from app import settings
-from app.accounts.attention import DEBT, MAX_CALLERS, MOMENT, WINDOW, Attention
+from app.accounts.attention import DEBT, MAX_CALLERS, MOMENT, PATIENCE, WINDOW, Attention
 from app.accounts.budgets import Budgeted
 from app.errors import GradbookError
 from app.graphql.spent import Spent
@@ -59,6 +61,27 @@ def test_only_so_many_callers_are_remembered(clock: Clock) -> None:
     attention.check(0)
     with pytest.raises(GradbookError):
         attention.check(1)
+
+
+async def test_one_request_waits_a_while_and_others_are_refused(clock: Clock) -> None:
+    attention = Attention(clock)
+    attention.take("ann", spent(1.01), share=0.2)
+    first = asyncio.create_task(attention.admit("ann"))
+    await asyncio.sleep(0)
+    with pytest.raises(GradbookError, match="try again in 1 second"):
+        await attention.admit("ann")
+    await attention.admit("ben")
+    assert not first.done()
+    await first
+    again = asyncio.create_task(attention.admit("ann"))
+    await asyncio.sleep(0)
+    again.cancel()
+    await asyncio.wait([again])
+    clock.now += 1
+    await attention.admit("ann")
+    attention.take("cem", spent(1 + 0.2 * PATIENCE + 0.1), share=0.2)
+    with pytest.raises(GradbookError, match="try again in 11 seconds"):
+        await attention.admit("cem")
 
 
 def test_moments_are_not_counted(clock: Clock) -> None:

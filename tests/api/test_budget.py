@@ -39,8 +39,11 @@ class Purse:
     def owe(self, viewer: Any, cost: int) -> None:
         self.owed.append(cost)
 
-    def admit(self, viewer: Any) -> None:
+    async def admit(self, viewer: Any) -> None:
         """Everybody is admitted."""
+
+    def check(self, viewer: Any) -> None:
+        """Everybody is."""
 
     def hold(self, viewer: Any, spent: Spent) -> None:
         self.held.append(spent.busy)

@@ -44,12 +44,16 @@ SHOWN = {
 
 
 class Actions:
-    """Draws inputs. `known` and `gone` have the names of things by prefix: of those that there are, and that were."""
+    """Draws inputs. `known` and `gone` have the names of things by prefix: of those that there are, and that were.
+
+    `tasks` are those by status, and `sequences` the number of the report that each expects.
+    """
 
     def __init__(self, d: Draw) -> None:
         self.d = d
         self.known: dict[str, list[str]] = {}
         self.gone: dict[str, list[str]] = {}
+        self.tasks: dict[str, list[str]] = {}
         self.sequences: dict[str, int] = {}
 
     def draw(self) -> tuple[str, str, dict[str, Any]]:
@@ -68,6 +72,11 @@ class Actions:
         if not found or self.d.chance(5):
             return self.d.one(self.gone.get(prefix) or [text for text in ODD_IDS if text.isprintable()])
         return self.d.one(found[-4:] if self.d.chance(50) else found)
+
+    def task(self, *statuses: str) -> str:
+        """A training task, mostly one in such a status."""
+        fitting = [name for status in statuses for name in self.tasks.get(status, ())]
+        return self.d.one(fitting) if fitting and self.d.chance(75) else self.any("tsk")
 
     def values(self) -> Any:
         return self.d.one(ANSWERS if self.d.chance(85) else BAD_ANSWERS)
@@ -110,17 +119,15 @@ class Actions:
 
         return {"responses": [one() for _ in range(self.d.upto(5))]}
 
-    def task(self) -> dict[str, Any]:
+    def new_task(self) -> dict[str, Any]:
         d = self.d
         made = {"modelName": f"m{d.upto(3)}", "maxAttempts": 1 + d.upto(2), "tags": [d.one(["a", "b"])]}
         return made | ({"extraParams": {"hub_token": "x", "n": d.upto(3)}} if d.chance(30) else {})
 
     def report(self) -> dict[str, Any]:
         """The source's next report; at times one sent again, another one under its number, or one too early."""
-        d, task = self.d, self.any("tsk")
+        d, task = self.d, self.task("RUNNING")
         sequence = self.sequences.get(task, 0)
-        if d.chance(80):
-            self.sequences[task] = sequence + 1
         steps = [d.upto(9) for _ in range(d.upto(4))]
         series = [{"metric": d.one(METRICS), "steps": steps, "values": [d.one([0.5, -1, 3, "NaN"]) for _ in steps]}]
         return {"id": task, "sequence": sequence + d.one([0, 0, 0, 0, -1, 1]), "series": series, "step": d.upto(99)}
@@ -137,13 +144,13 @@ INPUTS: dict[str, Callable[[Actions], dict[str, Any]]] = {
     "submitResponses": Actions.answers,
     "deleteResponse": lambda make: {"id": make.any("rsp")},
     "nextRecords": lambda make: {"datasetId": make.any("dst"), "first": make.d.one([1, 2, 5])},
-    "createTrainTask": Actions.task,
-    "startTrainTask": lambda make: {"id": make.any("tsk"), "totalSteps": make.d.one([None, 10, 100])},
+    "createTrainTask": Actions.new_task,
+    "startTrainTask": lambda make: {"id": make.task("PENDING", "CANCELED"), "totalSteps": make.d.one([None, 10, 100])},
     "reportProgress": Actions.report,
-    "finishTrainTask": lambda make: {"id": make.any("tsk"), "summary": make.d.one([None, {"a": 1}])},
-    "failTrainTask": lambda make: {"id": make.any("tsk"), "error": make.d.one(["broken", "", "out of memory"])},
-    "cancelTrainTask": lambda make: {"id": make.any("tsk")},
-    "retryTrainTask": lambda make: {"id": make.any("tsk")},
+    "finishTrainTask": lambda make: {"id": make.task("RUNNING"), "summary": make.d.one([None, {"a": 1}])},
+    "failTrainTask": lambda make: {"id": make.task("RUNNING"), "error": make.d.one(["broken", "", "out of memory"])},
+    "cancelTrainTask": lambda make: {"id": make.task("PENDING", "RUNNING")},
+    "retryTrainTask": lambda make: {"id": make.task("FAILED")},
     "cloneTrainTask": lambda make: {"id": make.any("tsk"), "overrides": {"notes": "again"}},
     "updateTrainTask": lambda make: {
         "id": make.any("tsk"),
@@ -158,7 +165,7 @@ FIRST = {"dst": "createDataset", "rec": "addRecords", "tsk": "createTrainTask"}
 MANAGERS = {"createDataset", "updateDataset", "deleteDataset", "addRecords", "createTrainTask", "startTrainTask",
             "reportProgress", "failTrainTask", "finishTrainTask", "retryTrainTask", "purgeTrainTask"}  # fmt: skip
 TIMES = {"deleteDataset": 1, "createDataset": 1, "purgeTrainTask": 1, "deleteTrainTask": 2, "cancelTrainTask": 2,
-         "addRecords": 6, "updateDataset": 6, "submitResponse": 8, "submitResponses": 8, "reportProgress": 8,
+         "addRecords": 6, "updateDataset": 6, "submitResponse": 8, "submitResponses": 8, "reportProgress": 12,
          "startTrainTask": 8}  # fmt: skip
 OFTEN = [name for name in INPUTS for _ in range(TIMES.get(name, 4))]
 

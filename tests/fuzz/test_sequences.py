@@ -79,6 +79,13 @@ class World:
             found[one[4:] not in there].setdefault(name[:3].decode(), []).append(name.decode())
         return found
 
+    def tasks(self) -> dict[str, list[str]]:
+        """The names of training tasks by status."""
+        found: dict[str, list[str]] = {}
+        for row in self.stored["train_task"]:
+            found.setdefault(row["status"].name, []).append(self.names[b"tsk_%d" % row["id"]].decode())
+        return found
+
     async def rows(self) -> Rows:
         """All that is stored."""
         tables = [table for table in Base.metadata.sorted_tables if table.name not in NOT_WRITTEN_BY_THEM]
@@ -141,6 +148,10 @@ async def step(worlds: list[World], make: Actions, who: str, name: str, given: d
             world.accepted[given["id"]] += answer["data"][name]["accepted"]
         check_points(world)
     make.known, make.gone = worlds[0].things()
+    make.tasks = worlds[0].tasks()
+    for payload in (answer.get("data") or {}).values():
+        if payload.get("nextSequence") is not None:
+            make.sequences[given["id"]] = payload["nextSequence"]
 
 
 def is_refused(answer: Any) -> bool:
