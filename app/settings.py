@@ -258,11 +258,11 @@ class Settings(BaseSettings):
         240_000_000, ge=0, description="What all callers from one address may spend in a minute; 0 is without limit."
     )
     attention_percent: int = Field(
-        15,
+        10,
         ge=1,
         le=100,
         description="Of the time of the server's one thread, so much may the requests of one key take to be read "
-        "(received, parsed, checked, compiled); 100 is without limit.",
+        "(received, parsed, checked, compiled), if many ask; a few have more. 100 is without limit.",
     )
     anonymous_percent: int = Field(
         10,

@@ -2,7 +2,8 @@
 
 A text that was never seen before is parsed, validated and compiled, and large variables are checked, in the one thread
 that serves everybody. What a price says of that is a guess; here the time is counted, whatever it was spent on. Callers
-who take more than their share wait until it has come back, or are refused. Each server counts for itself.
+who take more than their share wait until it has come back, or are refused. A few callers have several shares each, so
+that who is alone is hardly held up. Each server counts for itself.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from app.graphql.spent import Spent
 from app.settings import PREFIX
 
 WINDOW = 5.0
-"""Seconds whose share can be used up at once: 3/4 s of 15 %, in which somebody's first page reads dozens of texts."""
+"""Seconds whose share can be used up at once: 1/2 s of 10 %, in which somebody's first page reads dozens of texts."""
 
 DEBT = 60.0
 """Seconds that somebody waits at most."""
+
+SHARES = 7
+"""Shares that the callers of the last seconds have together, if they are so few: of a tenth each, 70 % of the time."""
 
 PATIENCE = 10.0
 """Seconds that one request of a caller waits, so that who asks one after the other is slowed down and sees no error."""
@@ -33,7 +37,7 @@ CROWDED = 3
 """Times as long as it computed may something count: when much else goes on, it is that which takes the time."""
 
 MAX_CALLERS = 10_000
-"""Callers that are remembered; beyond, those are forgotten that were counted least recently."""
+"""Callers that are remembered; beyond, those are forgotten who were heard of least recently."""
 
 
 class Attention:
@@ -44,18 +48,16 @@ class Attention:
         # By caller, when nothing of it counts any more.
         self._free_at: OrderedDict[Hashable, float] = OrderedDict()
         self._waiting: set[Hashable] = set()
+        self._heard_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def take(self, caller: Hashable, spent: Spent, share: float) -> None:
-        """Count what a request took, of which the caller may have a `share` (1 is all). Moments are not counted."""
+        """Count what a request took of the time. A caller's share is this (1 is all). Moments are not counted."""
         if spent.busy < MOMENT:
             return
         seconds = min(spent.passed, CROWDED * spent.busy)
         now = self._clock()
-        free_at = min(max(self._free_at.get(caller, now), now) + seconds / share, now + WINDOW + DEBT)
-        self._free_at[caller] = free_at
-        self._free_at.move_to_end(caller)
-        if len(self._free_at) > MAX_CALLERS:
-            self._free_at.popitem(last=False)
+        free_at = max(self._free_at.get(caller, now), now) + seconds / (share * self._shares(now))
+        _keep(self._free_at, caller, min(free_at, now + WINDOW + DEBT))
 
     async def admit(self, caller: Hashable) -> None:
         """Wait while a caller took too much. Raises RATE_LIMITED if it is long, or another of theirs waits already."""
@@ -76,9 +78,24 @@ class Attention:
         if wait > 0:
             raise _refused(wait)
 
+    def _shares(self, now: float) -> float:
+        """How many each of the callers has who were heard of lately."""
+        while self._heard_at and next(iter(self._heard_at.values())) < now - WINDOW:
+            self._heard_at.popitem(last=False)
+        return max(1.0, SHARES / max(1, len(self._heard_at)))
+
     def _wait(self, caller: Hashable) -> float:
-        """Seconds until the caller may ask."""
-        return self._free_at.get(caller, 0.0) - self._clock() - WINDOW
+        """Seconds until the caller may ask, who was heard of now."""
+        now = self._clock()
+        _keep(self._heard_at, caller, now)
+        return self._free_at.get(caller, 0.0) - now - WINDOW
+
+
+def _keep(times: OrderedDict[Hashable, float], caller: Hashable, at: float) -> None:
+    times[caller] = at
+    times.move_to_end(caller)
+    if len(times) > MAX_CALLERS:
+        times.popitem(last=False)
 
 
 def _refused(wait: float) -> GradbookError:

@@ -20,7 +20,7 @@ CHARACTER = 10
 PLAN = 5_000
 """A statement that is compiled for the first time, and each list in it. It is not known before, so it is owed."""
 
-RECEIVED = 4e-9
+RECEIVED = 6e-9
 """Seconds that a byte of a large body takes to arrive and to be put together."""
 
 MESSAGE = 50e-6

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app import settings
-from app.accounts.attention import DEBT, MAX_CALLERS, MOMENT, PATIENCE, WINDOW, Attention
+from app.accounts.attention import DEBT, MAX_CALLERS, MOMENT, PATIENCE, SHARES, WINDOW, Attention
 from app.accounts.budgets import Budgeted
 from app.errors import GradbookError
 from app.graphql.spent import Spent
@@ -34,8 +34,16 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_a_share_of_some_seconds_is_there_at_once_and_comes_back(clock: Clock) -> None:
+@pytest.fixture
+def attention(clock: Clock) -> Attention:
+    """Of a server where many ask: each has one share."""
     attention = Attention(clock)
+    for number in range(SHARES):
+        attention.check(f"somebody {number}")
+    return attention
+
+
+def test_a_share_of_some_seconds_is_there_at_once_and_comes_back(attention: Attention, clock: Clock) -> None:
     attention.take("ann", spent(0.2 * WINDOW), share=0.2)
     attention.check("ann")
     attention.take("ann", spent(0.5), share=0.2)
@@ -47,8 +55,7 @@ def test_a_share_of_some_seconds_is_there_at_once_and_comes_back(clock: Clock) -
     attention.check("ann")
 
 
-def test_nobody_waits_longer_than_the_debt(clock: Clock) -> None:
-    attention = Attention(clock)
+def test_nobody_waits_longer_than_the_debt(attention: Attention, clock: Clock) -> None:
     attention.take("ann", spent(1000), share=0.2)
     clock.now += DEBT
     attention.check("ann")
@@ -63,8 +70,7 @@ def test_only_so_many_callers_are_remembered(clock: Clock) -> None:
         attention.check(1)
 
 
-async def test_one_request_waits_a_while_and_others_are_refused(clock: Clock) -> None:
-    attention = Attention(clock)
+async def test_one_request_waits_a_while_and_others_are_refused(attention: Attention, clock: Clock) -> None:
     attention.take("ann", spent(1.01), share=0.2)
     first = asyncio.create_task(attention.admit("ann"))
     await asyncio.sleep(0)
@@ -84,6 +90,27 @@ async def test_one_request_waits_a_while_and_others_are_refused(clock: Clock) ->
         await attention.admit("cem")
 
 
+def test_who_is_alone_has_several_shares_and_of_many_each_has_one(clock: Clock) -> None:
+    attention = Attention(clock)
+
+    def take(caller: str, shares: float) -> None:
+        attention.check(caller)
+        attention.take(caller, spent(0.1 * shares * WINDOW), share=0.1)
+
+    take("ann", 0.9 * SHARES)
+    take("ben", 0.9 * SHARES / 2)
+    attention.check("ben")
+    for number in range(SHARES):
+        attention.check(number)
+    take("cem", 0.9)
+    take("cem", 0.2)
+    with pytest.raises(GradbookError):
+        attention.check("cem")
+    clock.now += 2 * WINDOW
+    take("ann", 0.9 * SHARES)
+    attention.check("ann")
+
+
 def test_moments_are_not_counted(clock: Clock) -> None:
     attention = Attention(clock)
     for _ in range(10_000):
@@ -91,8 +118,7 @@ def test_moments_are_not_counted(clock: Clock) -> None:
     attention.check("ann")
 
 
-def test_counted_is_the_time_that_passes_up_to_some_times_of_what_is_computed(clock: Clock) -> None:
-    attention = Attention(clock)
+def test_counted_is_the_time_that_passes_up_to_some_times_of_what_is_computed(attention: Attention) -> None:
     attention.take("ann", spent(0.5, passed=1.1), share=0.2)
     attention.take("ben", spent(0.3, passed=2), share=0.2)
     with pytest.raises(GradbookError):
@@ -101,7 +127,7 @@ def test_counted_is_the_time_that_passes_up_to_some_times_of_what_is_computed(cl
 
 
 def test_strangers_have_a_part_of_the_share() -> None:
-    assert Budgeted.by(settings.load()).attention == 0.15
-    assert Budgeted.by(settings.load()).anonymous_attention == pytest.approx(0.015)
+    assert Budgeted.by(settings.load()).attention == 0.1
+    assert Budgeted.by(settings.load()).anonymous_attention == pytest.approx(0.01)
     without = Budgeted.by(settings.load(attention_percent=100))
     assert (without.attention, without.anonymous_attention) == (1, 1)

@@ -147,8 +147,8 @@ def test_zero_is_without_limit() -> None:
 
 def test_the_settings_say_what_there_is() -> None:
     said = settings.load(budget_per_minute=1_000, budget_per_address_per_minute=0, anonymous_percent=5)
-    assert Budgeted.by(said) == Budgeted(1_000, 0, 50, attention=0.2, anonymous_attention=0.01)
-    assert Budgeted.by(settings.load()) == Budgeted(60_000_000, 240_000_000, 6_000_000, 0.2, 0.02)
+    assert Budgeted.by(said) == Budgeted(1_000, 0, 50, attention=0.1, anonymous_attention=0.005)
+    assert Budgeted.by(settings.load()) == Budgeted(60_000_000, 240_000_000, 6_000_000, 0.1, 0.01)
 
 
 def test_full_buckets_are_forgotten_and_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,14 @@ import re
 from urllib.parse import urlsplit
 
 from tests.server.conftest import Start, Team
-from tests.support.probes import PROBES, Aim, harmless, send, status
+from tests.support.probes import PROBES, Aim, harmless, send, status, talk
 
 LONG = {
     "ann": "the largest operation, never seen before",
     "ben": "a hundred thousand ids",
     "cem": "thirty megabytes",
 }
+TOO_MANY = (1013).to_bytes(2) + b"Too many messages: try again in "
 
 
 async def test_what_is_long_to_read_is_refused_after_a_while(start: Start, team: Team) -> None:
@@ -28,3 +29,11 @@ async def test_what_is_long_to_read_is_refused_after_a_while(start: Start, team:
         assert re.search(rb"\r\nretry-after: \d+\r\n", refused)
     owner = Aim(port, team.owner, team.dataset)
     assert status(await send(owner, harmless(owner, 0))) == 200
+
+
+async def test_messages_of_sockets_count_however_small_they_are(start: Start, team: Team) -> None:
+    port = urlsplit(start(attention_percent="1", anonymous_percent="1").address).port or 0
+    aim = Aim(port, team.keys["ann"], team.dataset)
+    few, many = (talk(b'{"type": "connection_init"}', *[b'{"type": "ping"}'] * count) for count in (50, 2_000))
+    assert TOO_MANY not in await send(aim, few)
+    assert TOO_MANY in await send(aim, many)

@@ -58,3 +58,12 @@ async def test_what_is_beyond_the_bounds_of_the_wire_is_closed_with_its_reason(a
             answered = await send(aim, probe.make(aim, 1))
             closed = answered[answered.rindex(CLOSE) + 2 :]
             assert (int.from_bytes(closed[:2]), closed[2:].decode()) == reason
+
+
+async def test_frames_are_parsed_up_to_one_that_breaks_a_bound(server: Server, aim: Aim) -> None:
+    for name in ("a message in a million pieces", "a hundred thousand frames that ping"):
+        (probe,) = (probe for probe in SOCKETS if probe.name == name)
+        before = cpu_seconds(server)
+        for number in range(10):
+            await send(aim, probe.make(aim, number))
+        assert cpu_seconds(server) - before < CPU_SECONDS, name
