@@ -21,8 +21,8 @@ from app.errors import GradbookError
 from app.graphql.bodies import SMALL, Holding
 from app.graphql.refusals import BadRequestError
 
-MAX_PIECES: Final = 1000
-"""Frames of one message."""
+MAX_PIECES: Final = 300
+"""Frames of one message: one of 1 MiB may come in frames of 4 KiB."""
 
 MAX_PINGS: Final = 100
 """Ping and pong frames in ten seconds."""

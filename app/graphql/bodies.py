@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -70,20 +69,22 @@ class BodyLimits:
     def check_values(self, body: bytes) -> None:
         """Raise BadRequestError for JSON of too many values."""
         count = _values(body)
-        # Texts have commas and brackets, too: they are left out, which takes longer, unless there are too many texts.
-        if count > self.max_values and body.count(b'"') - body.count(b'\\"') <= 2 * self.max_values:
-            count = _values(_TEXT.sub(b"", body))
+        if count > self.max_values:  # texts have commas and brackets, too
+            count = _values(_without_texts(body, self.max_values))
         if count > self.max_values:
             message = f"The body has {count:,} values: send at most {self.max_values:,} at once."
             raise BadRequestError(413, message, Code.LIMIT_EXCEEDED)
 
 
-_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-
-
 def _values(json: bytes) -> int:
-    """As many values, or some more."""
-    return json.count(b",") + json.count(b"{") + json.count(b"[")
+    """As many values, or some more: commas and opening brackets."""
+    return len(json) - len(json.translate(None, b",{["))
+
+
+def _without_texts(json: bytes, most: int) -> bytes:
+    """The JSON without its texts; as it is if it has too many of them."""
+    quoted = json.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return json if quoted.count(b'"') > most else b"".join(quoted.split(b'"')[::2])
 
 
 def demand_plain(request: Request) -> None:

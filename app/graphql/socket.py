@@ -34,7 +34,7 @@ Watch = Callable[[Viewer, Callable[[], Awaitable[None]]], AbstractContextManager
 # A close frame that cannot be sent for so long never will be: the other side does not read.
 _CLOSE_SECONDS = 2.0
 
-_COUNTED = 0.005
+_COUNTED = 0.002
 """Seconds of messages that are counted together; who sends fewer is not looked at."""
 
 _REFUSALS = {

@@ -46,7 +46,7 @@ async def test_every_probe_is_answered_within_a_second_of_cpu(server: Server, ai
 
 REASONS = {
     "a message of thirty megabytes": (1009, "frame with 30000012 bytes exceeds limit of 2097152 bytes"),
-    "a message in a million pieces": (1008, "A message comes in 1,000 frames at most"),
+    "a message in a million pieces": (1008, "A message comes in 300 frames at most"),
     "a hundred thousand frames that ping": (1008, "There were more than 100 pings in 10 seconds"),
     "bytes that are no text in a message": (1007, "A text message is UTF-8"),
 }
