@@ -109,7 +109,9 @@ async def test_a_form_of_another_site_is_refused(client: httpx2.AsyncClient) -> 
         for path in ("/sign-in", "/sign-out"):
             response = await client.post(path, content=body, headers={"content-type": content_type})
             assert response.status_code == 415
-            assert f"is {content_type}: send application/json" in response.json()["errors"][0]["message"]
+            assert (
+                f"is {content_type.partition(';')[0]}: send application/json" in response.json()["errors"][0]["message"]
+            )
     assert (await client.post("/sign-in", content=body)).status_code == 415
     with_charset = {"content-type": "Application/JSON; charset=utf-8"}
     assert (await client.post("/sign-in", content=body, headers=with_charset)).status_code == 200
