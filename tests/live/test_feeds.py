@@ -130,7 +130,8 @@ async def test_a_feed_reads_no_faster_than_its_pace(log: Log) -> None:
     """However fast others write and the consumer takes."""
     messages = log.feed()
     await following(messages)
-    until = time.monotonic() + 20 * PACE_SECONDS
+    began = time.monotonic()
+    until = began + 20 * PACE_SECONDS
 
     async def write() -> None:
         while time.monotonic() < until:
@@ -141,7 +142,8 @@ async def test_a_feed_reads_no_faster_than_its_pace(log: Log) -> None:
     while time.monotonic() < until:
         await following(messages)
     await writing
-    assert len(log.reads) <= 22
+    paces = (time.monotonic() - began) / PACE_SECONDS  # on a busy machine it may take longer
+    assert len(log.reads) <= paces + 2
     await messages.aclose()
 
 
