@@ -11,6 +11,7 @@ from tests.support.server import Server
 
 JSON = b"content-type: application/json"
 KEYED = b"authorization: Bearer KEY"
+COOKIE = b"cookie: gradbook_session=x"
 STREAM = b"accept: text/event-stream"
 ASK = b'{"query": "{ viewer { id } }"}'
 
@@ -55,13 +56,13 @@ OTHERS: list[tuple[Sent, int, str]] = [
     ((b"POST", b"/graphql", (JSON, b"authorization: Bearer gb_" + b"\xe9" * 43), ASK), 401, "no API key"),
     ((b"POST", b"/graphql", (JSON, b"authorization: " + b"x" * 60_000), ASK), 401, "does not begin with"),
     ((b"POST", b"/graphql", (JSON, b"cookie: gradbook_session=gbs_" + b"\xff" * 43), ASK), 200, '"viewer":null'),
-    ((b"POST", b"/graphql", (JSON, KEYED, STREAM, b"origin: http://["), ASK), 403, "GRADBOOK_ALLOWED_ORIGINS"),
+    ((b"POST", b"/graphql", (JSON, STREAM, COOKIE, b"origin: http://["), ASK), 403, "GRADBOOK_ALLOWED_ORIGINS"),
     ((b"POST", b"/graphql", (KEYED, b"content-type: \xff"), ASK), 415, "content type"),
     ((b"POST", b"/graphql", (KEYED, JSON + b"; charset=\xff"), ASK), 415, "charset"),
     ((b"POST", b"/graphql", (KEYED, JSON, b"accept: \xff"), ASK), 406, "accept"),
     ((b"POST", b"/graphql", (KEYED, JSON, b"x-forwarded-for: \xff", b"x-request-id: \xff"), ASK), 200, "viewer"),
     ((b"GET", b"/graphql?query=%00", (KEYED,), b""), 200, "U+0000"),
-    ((b"GET", b"/graphql?query=%7B__typename%7D&variables=%ff", (KEYED,), b""), 400, "no JSON"),
+    ((b"GET", b"/graphql?query=%7B__typename%7D&variables=%ff", (KEYED,), b""), 400, "no UTF-8"),
     ((b"GET", b"/graphql?query=%7B__typename%7D&variables=1", (KEYED,), b""), 400, "no object"),
     ((b"GET", b"/%00%ff/../..//etc", (KEYED,), b""), 404, "nothing here"),
     ((b"GET", b"/assets/%2e%2e/%2e%2e/pages.py", (KEYED,), b""), 404, "nothing here"),
