@@ -26,9 +26,6 @@ RECEIVED = 6e-9
 MESSAGE = 50e-6
 """Seconds that a small message of a socket takes, with an answer as small: a ping."""
 
-MICROSECOND = 1e-6
-"""Seconds of a unit: so long the server's thread is busy with what is owed."""
-
 FILE = 100_000
 """A file that is sent or taken."""
 

@@ -26,7 +26,7 @@ from graphql import (
 from app.db.database import Database
 from app.db.deadline import DEADLINE, Deadline, too_slow
 from app.errors import Code, GradbookError
-from app.graphql.budget import MICROSECOND, Bill, Budget, BudgetError, Cost, Held
+from app.graphql.budget import Bill, Budget, BudgetError, Cost, Held
 from app.graphql.discretion import Discretion, names_of, words_of
 from app.graphql.documents import Document, Documents, Operation
 from app.graphql.engine import Engine, Viewer
@@ -74,6 +74,7 @@ class Context:
     templates: dict[Any, Any] = field(default_factory=dict)
     owed: int = 0
     spent: Spent = field(default_factory=Spent)
+    compiling: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,16 +268,17 @@ class Operations:
         return Context(self._database, self._engine, viewer, self._services, prepared.operation.templates)
 
     def _settle(self, context: Context) -> None:
-        """Charge what turned out to be owed, and count what it took of the thread."""
+        """Charge what turned out to be owed, and count what it took of the server's time."""
         if self._budget is not None:
             if context.owed:
                 self._budget.owe(context.viewer, context.owed)
-            context.spent.add(context.owed * MICROSECOND)
+            context.spent.include(context.compiling)
             self._budget.hold(context.viewer, context.spent)
         context.owed = 0
+        context.compiling = Spent()
 
     def _settle_message(self, context: Context) -> None:
-        """The same for a message of a subscription: its time is free, for others wrote what is in it."""
+        """The same for a message of a subscription: of its time only plans count, for others wrote what is in it."""
         context.spent = Spent()
         self._settle(context)
 

@@ -23,6 +23,11 @@ class Spent:
         self.busy += seconds
         self.passed += seconds
 
+    def include(self, other: Spent) -> None:
+        """Count what was counted in another thread: one alone changes each of these."""
+        self.busy += other.busy
+        self.passed += other.passed
+
     def __enter__(self) -> None:
         """`with spent`: count the block, in which nothing is awaited."""
         self.passed -= time.perf_counter()

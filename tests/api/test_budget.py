@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from app.graphql import engine, plans
 from app.graphql.arguments import Binder
 from app.graphql.budget import CHARACTER, PLAN, REQUEST, BudgetError
 from app.graphql.executor import FragmentExecutor
 from app.graphql.operations import MAX_MESSAGE, Operations, Request, RequestError
+from app.graphql.plans import Plan
 from app.graphql.spent import Spent
 from app.schema import build_schema
 from tests.api.conftest import Book
@@ -169,6 +173,37 @@ async def test_what_resolvers_take_of_the_thread_is_counted(
         purse.held.clear()
         await book.data("owner", query, variables)
         assert max(purse.held) >= times * BUSY, query
+
+
+async def test_what_is_compiled_in_another_thread_is_counted(
+    book: Book, purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "make_plan", busy(plans.make_plan))
+    for _ in range(2):
+        await book.data("owner", NAMES)
+    assert max(purse.held[:2]) >= BUSY > max(purse.held[2:]), "once"
+    purse.held.clear()
+    await book.mutate("owner", "CreateWorkspace", {"name": "one"})
+    assert max(purse.held) >= BUSY, "that of the payload"
+
+
+async def test_who_goes_away_has_taken_the_time_of_what_is_compiled(
+    book: Book, purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def make_plan(*args: Any) -> Plan:
+        begun.set()
+        made: Plan = busy(plans.make_plan)(*args)
+        return made
+
+    monkeypatch.setattr(engine, "make_plan", make_plan)
+    asking = asyncio.create_task(book.data("owner", NAMES))
+    await asyncio.to_thread(begun.wait, 10)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert max(purse.held) >= BUSY
 
 
 async def test_of_a_subscription_its_beginning_is_counted_and_no_message(
