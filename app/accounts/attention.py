@@ -61,7 +61,7 @@ class Attention:
 
     async def admit(self, caller: Hashable) -> None:
         """Wait while a caller took too much. Raises RATE_LIMITED if it is long, or another of theirs waits already."""
-        wait = self._wait(caller)
+        wait = self.wait(caller)
         if wait <= 0:
             return
         if wait > PATIENCE or caller in self._waiting:
@@ -72,23 +72,17 @@ class Attention:
         finally:
             self._waiting.remove(caller)
 
-    def check(self, caller: Hashable) -> None:
-        """Raise RATE_LIMITED for a caller who took too much: where nobody can wait."""
-        wait = self._wait(caller)
-        if wait > 0:
-            raise _refused(wait)
+    def wait(self, caller: Hashable) -> float:
+        """Seconds until the caller may ask, who is heard of now: none, or fewer, if they may at once."""
+        now = self._clock()
+        _keep(self._heard_at, caller, now)
+        return self._free_at.get(caller, 0.0) - now - WINDOW
 
     def _shares(self, now: float) -> float:
         """How many each of the callers has who were heard of lately."""
         while self._heard_at and next(iter(self._heard_at.values())) < now - WINDOW:
             self._heard_at.popitem(last=False)
         return max(1.0, SHARES / max(1, len(self._heard_at)))
-
-    def _wait(self, caller: Hashable) -> float:
-        """Seconds until the caller may ask, who was heard of now."""
-        now = self._clock()
-        _keep(self._heard_at, caller, now)
-        return self._free_at.get(caller, 0.0) - now - WINDOW
 
 
 def _keep(times: OrderedDict[Hashable, float], caller: Hashable, at: float) -> None:

@@ -105,10 +105,6 @@ class Budgets:
         """Wait while a caller took too much of the server's time. Raises RATE_LIMITED if that is too long."""
         await self._attention.admit(_caller(viewer))
 
-    def check(self, viewer: Any) -> None:
-        """The same without waiting."""
-        self._attention.check(_caller(viewer))
-
     def hold(self, viewer: Any, spent: Spent) -> None:
         """Count how long a request kept the server from everybody else."""
         share = self._shares[viewer is not None]

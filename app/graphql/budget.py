@@ -53,9 +53,6 @@ class Budget(Protocol):
     async def admit(self, viewer: Any) -> None:
         """Let wait whoever took too much of the server's time. Raises RATE_LIMITED if that is too long."""
 
-    def check(self, viewer: Any) -> None:
-        """The same without waiting."""
-
     def hold(self, viewer: Any, spent: Spent) -> None:
         """Count how long a request kept the server from everybody else."""
 

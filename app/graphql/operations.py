@@ -185,11 +185,6 @@ class Operations:
         if self._budget is not None:
             await self._budget.admit(viewer)
 
-    def check(self, viewer: Viewer | None) -> None:
-        """The same without waiting."""
-        if self._budget is not None:
-            self._budget.check(viewer)
-
     def hold(self, viewer: Viewer | None, spent: Spent) -> None:
         """Count it as theirs."""
         if self._budget is not None:

@@ -280,7 +280,7 @@ class _Connection:
             raise SocketError(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id} already exists")
         try:
             await self._make_room()
-            self._door.operations.check(self._viewer)
+            await self._door.operations.admit(self._viewer)
             await self._door.operations.look_up(request)
             prepared = self._door.operations.prepare(request, self._viewer)
             held = self._hold(prepared)

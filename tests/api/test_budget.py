@@ -46,9 +46,6 @@ class Purse:
     async def admit(self, viewer: Any) -> None:
         """Everybody is admitted."""
 
-    def check(self, viewer: Any) -> None:
-        """Everybody is."""
-
     def hold(self, viewer: Any, spent: Spent) -> None:
         self.held.append(spent.busy)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from urllib.parse import urlsplit
 
+from tests.graphql_socket.client import connected
 from tests.server.conftest import Start, Team
-from tests.support.probes import PROBES, Aim, harmless, send, status, talk
+from tests.support.probes import PROBES, Aim, Probe, harmless, send, status, talk
 
 LONG = {
     "ann": "the largest operation, never seen before",
@@ -23,12 +25,38 @@ async def test_what_is_long_to_read_is_refused_after_a_while(start: Start, team:
         (probe,) = (probe for probe in PROBES if probe.name == name)
         aim = Aim(port, team.keys[who], team.dataset)
         assert status(await send(aim, probe.make(aim, 0))) == 200, name
-        answers = await asyncio.gather(*[send(aim, probe.make(aim, number)) for number in range(1, 6)])
-        refused = next(answer for answer in answers if status(answer) == 429)
+        refused = await refusal(aim, probe)
         assert b"GRADBOOK_ATTENTION_PERCENT" in refused
         assert re.search(rb"\r\nretry-after: \d+\r\n", refused)
     owner = Aim(port, team.owner, team.dataset)
     assert status(await send(owner, harmless(owner, 0))) == 200
+
+
+async def refusal(aim: Aim, probe: Probe) -> bytes:
+    """The first answer that refuses the probe: one request waits meanwhile, and is not waited for."""
+    async with asyncio.timeout(60):
+        for start in itertools.count(1, 6):
+            sending = [asyncio.create_task(send(aim, probe.make(aim, start + number))) for number in range(6)]
+            try:
+                for sent in asyncio.as_completed(sending):
+                    if status(answer := await sent) == 429:
+                        return answer
+            finally:
+                for task in sending:
+                    task.cancel()
+    raise AssertionError
+
+
+async def test_operations_of_sockets_are_refused_as_well(start: Start, team: Team) -> None:
+    server = start(attention_percent="1")
+    aim = Aim(urlsplit(server.address).port or 0, team.keys["ann"], team.dataset)
+    (probe,) = (probe for probe in PROBES if probe.name == LONG["ann"])
+    await refusal(aim, probe)
+    async with connected(server.socket_address) as socket:
+        await socket.init(authorization=f"Bearer {aim.key}")
+        await socket.subscribe("one", "{ viewer { id } }")
+        refused = await socket.receive()
+    assert (refused["type"], refused["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")
 
 
 async def test_messages_of_sockets_count_however_small_they_are(start: Start, team: Team) -> None:
