@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,9 +22,10 @@ async def running(app: Starlette) -> AsyncIterator[tuple[Mapping[str, Any], Ask]
 
         async def ask(key: str, asked: bytes) -> bytes:
             sent: list[Any] = []
+            unread = [{"type": "http.request", "body": asked}]
 
             async def receive() -> Any:
-                return {"type": "http.request", "body": asked}
+                return unread.pop() if unread else await asyncio.Future()  # who asks waits for the answer
 
             async def send(message: Any) -> None:
                 sent.append(message)

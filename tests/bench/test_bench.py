@@ -4,9 +4,13 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import Receive, Send
 
 from bench import bare, ours, plain
 from bench.against import interval
@@ -36,6 +40,19 @@ async def test_all_answer_the_same_page(database_url: str, book: Book) -> None:
     assert len(orjson.loads(answers["ours"])["data"]["dataset"]["records"]["edges"]) == 50
     assert answers["bare"] == answers["ours"]
     assert orjson.loads(answers["plain"]) == orjson.loads(answers["ours"])
+
+
+async def test_who_asks_within_the_process_waits_for_the_answer() -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        asked = await receive()
+        with pytest.raises(TimeoutError):  # a server that looks whether the caller is there hears nothing
+            await asyncio.wait_for(receive(), 0.01)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": asked["body"]})
+
+    async with running(Starlette(routes=[Mount("/", app)])) as (_, ask):
+        assert await ask("key", b"{}") == b"{}"
 
 
 async def test_a_bare_submission_is_written_as_ours_is(database_url: str, book: Book) -> None:
