@@ -55,6 +55,7 @@ class Actions:
         self.gone: dict[str, list[str]] = {}
         self.tasks: dict[str, list[str]] = {}
         self.sequences: dict[str, int] = {}
+        self.sent: dict[str, dict[str, Any]] = {}
 
     def draw(self) -> tuple[str, str, dict[str, Any]]:
         """Who says it, a mutation's name and its input."""
@@ -125,12 +126,16 @@ class Actions:
         return made | ({"extraParams": {"hub_token": "x", "n": d.upto(3)}} if d.chance(30) else {})
 
     def report(self) -> dict[str, Any]:
-        """The source's next report; at times one sent again, another one under its number, or one too early."""
+        """The source's next report; at times the last one again, another one under its number, or one too early."""
         d, task = self.d, self.task("RUNNING")
+        if task in self.sent and d.chance(20):
+            return dict(self.sent[task])
         sequence = self.sequences.get(task, 0)
         steps = [d.upto(9) for _ in range(d.upto(4))]
         series = [{"metric": d.one(METRICS), "steps": steps, "values": [d.one([0.5, -1, 3, "NaN"]) for _ in steps]}]
-        return {"id": task, "sequence": sequence + d.one([0, 0, 0, 0, -1, 1]), "series": series, "step": d.upto(99)}
+        sequence += d.one([0, 0, 0, 0, -1, 1])
+        self.sent[task] = {"id": task, "sequence": sequence, "series": series, "step": d.upto(99)}
+        return dict(self.sent[task])
 
 
 INPUTS: dict[str, Callable[[Actions], dict[str, Any]]] = {
