@@ -166,6 +166,17 @@ async def test_sockets_beyond_the_bound_are_told_to_come_back(server: Server, cl
         assert (await eventually(client, 200)).json()["data"]
 
 
+async def test_event_streams_count_as_sockets_and_not_as_requests(server: Server, client: Client) -> None:
+    await eventually(client, 200)
+    keys = [await new_key(client, f"of streams {number}") for number in range(REQUESTS)]
+    async with contextlib.AsyncExitStack() as stack:
+        for key in keys:
+            headers = EVENTS | {"authorization": f"Bearer {key}"}
+            opened = client.http.stream("POST", "/graphql", json={"query": TASKS}, headers=headers)
+            assert (await stack.enter_async_context(opened)).status_code == 200
+        assert (await client.run("{ viewer { username } }"))["viewer"] == {"username": "owner"}
+
+
 async def test_silent_sockets_count_for_their_address(server: Server) -> None:
     async with socket(server), socket(server):
         with pytest.raises(InvalidStatus) as refused:
