@@ -26,8 +26,9 @@ BY_IDS = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 async def hold(library: Library, viewer: Viewer | None, operation: Operation) -> Any:
     """The answer of both databases, the first one asked twice; None if no body could say the operation.
 
-    It is the same to the byte, but for chance: see _said. Errors have a code that was foreseen; the data are what the schema promises, took a
-    number of statements that does not depend on how many rows there are, and show only what the viewer finds by its id.
+    It is the same to the byte, but for chance: see _said. Errors have a code that was foreseen; the data are what the
+    schema promises, took a number of statements that does not depend on how many rows there are, and show only what the
+    viewer finds by its id.
     """
     query, variables = operation
     try:
