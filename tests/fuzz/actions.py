@@ -46,7 +46,7 @@ SHOWN = {
 class Actions:
     """Draws inputs. `known` and `gone` have the names of things by prefix: of those that there are, and that were.
 
-    `tasks` are those by status, and `sequences` the number of the report that each expects.
+    `tasks` are those by status, `sequences` the number of the report that each expects, `accepted` the last one it took.
     """
 
     def __init__(self, d: Draw) -> None:
@@ -55,7 +55,7 @@ class Actions:
         self.gone: dict[str, list[str]] = {}
         self.tasks: dict[str, list[str]] = {}
         self.sequences: dict[str, int] = {}
-        self.sent: dict[str, dict[str, Any]] = {}
+        self.accepted: dict[str, dict[str, Any]] = {}
 
     def draw(self) -> tuple[str, str, dict[str, Any]]:
         """Who says it, a mutation's name and its input."""
@@ -128,14 +128,12 @@ class Actions:
     def report(self) -> dict[str, Any]:
         """The source's next report; at times the last one again, another one under its number, or one too early."""
         d, task = self.d, self.task("RUNNING")
-        if task in self.sent and d.chance(20):
-            return dict(self.sent[task])
+        if task in self.accepted and d.chance(25):
+            return dict(self.accepted[task])
         sequence = self.sequences.get(task, 0)
         steps = [d.upto(9) for _ in range(d.upto(4))]
         series = [{"metric": d.one(METRICS), "steps": steps, "values": [d.one([0.5, -1, 3, "NaN"]) for _ in steps]}]
-        sequence += d.one([0, 0, 0, 0, -1, 1])
-        self.sent[task] = {"id": task, "sequence": sequence, "series": series, "step": d.upto(99)}
-        return dict(self.sent[task])
+        return {"id": task, "sequence": sequence + d.one([0, 0, 0, 0, -1, 1]), "series": series, "step": d.upto(99)}
 
 
 INPUTS: dict[str, Callable[[Actions], dict[str, Any]]] = {

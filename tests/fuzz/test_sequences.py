@@ -152,6 +152,7 @@ async def step(worlds: list[World], make: Actions, who: str, name: str, given: d
     for payload in (answer.get("data") or {}).values():
         if payload.get("nextSequence") is not None:
             make.sequences[given["id"]] = payload["nextSequence"]
+            make.accepted |= {given["id"]: given} if "sequence" in given else {}
 
 
 def is_refused(answer: Any) -> bool:
