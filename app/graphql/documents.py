@@ -16,6 +16,7 @@ from graphql import (
     NoFragmentCyclesRule,
     OperationDefinitionNode,
     OperationType,
+    UniqueFragmentNamesRule,
     VariableNode,
     Visitor,
     VisitorAction,
@@ -116,10 +117,11 @@ class Documents:
             return Document(None, (limit_error(error),))
         except GraphQLError as error:
             return Document(None, (error,))
-        # What goes round in a circle has no size, and the other rules are not to be asked about it.
-        rules = [NoFragmentCyclesRule] if size.is_cyclic else None
+        # What goes round in a circle has no size, and the other rules are not to be asked about it. It may do so only
+        # because fragments bear the same name, which is what is wrong then.
+        rules = [UniqueFragmentNamesRule, NoFragmentCyclesRule] if size.is_cyclic else None
         errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS)
-        if errors:
+        if errors or size.is_cyclic:
             return Document(node, tuple(errors))
         operations = tuple(
             Operation(

@@ -46,7 +46,7 @@ SHOWN = {
 class Actions:
     """Draws inputs. `known` and `gone` have the names of things by prefix: of those that there are, and that were.
 
-    `tasks` are those by status, `sequences` the number of the report that each expects, `accepted` the last one it took.
+    `tasks` are those by status, `sequences` the number of the report that each expects, `accepted` what it took last.
     """
 
     def __init__(self, d: Draw) -> None:

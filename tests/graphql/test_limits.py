@@ -159,6 +159,15 @@ def test_fragments_in_a_circle_are_named(built: Built, length: int) -> None:
     assert document.operations == ()
 
 
+def test_fragments_in_a_circle_by_a_name_that_two_have_are_refused(built: Built) -> None:
+    """The rule against circles looks at one of the two only: found by the fuzzer."""
+    first, second = "fragment b on Query { __typename }", "fragment b on Query { ...a }"
+    for fragments in (first + second, second + first):
+        document = read(built, "{ ...a unknown { id } } fragment a on Query { ...b }" + fragments)
+        assert "There can be only one fragment named 'b'." in [error.message for error in document.errors]
+        assert document.operations == ()
+
+
 def test_what_fragments_come_to_counts() -> None:
     source = """{ a { ...f } b: a { ...f } ...g } fragment g on Q { c ...h }
         fragment h on Q { d @skip(if: true) e: d(x: [1, {y: 2}]) { i } } fragment f on Q { d: h { ...k } }
