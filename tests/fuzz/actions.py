@@ -128,10 +128,10 @@ class Actions:
     def report(self) -> dict[str, Any]:
         """The source's next report; at times the last one again, another one under its number, or one too early."""
         d, task = self.d, self.task("RUNNING")
-        if task in self.accepted and d.chance(25):
+        if task in self.accepted and d.chance(40):
             return dict(self.accepted[task])
         sequence = self.sequences.get(task, 0)
-        steps = [d.upto(9) for _ in range(d.upto(4))]
+        steps = [d.upto(9) for _ in range(d.one([0, 1, 2, 3, 4]))]
         series = [{"metric": d.one(METRICS), "steps": steps, "values": [d.one([0.5, -1, 3, "NaN"]) for _ in steps]}]
         return {"id": task, "sequence": sequence + d.one([0, 0, 0, 0, -1, 1]), "series": series, "step": d.upto(99)}
 

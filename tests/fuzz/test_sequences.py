@@ -152,7 +152,8 @@ async def step(worlds: list[World], make: Actions, who: str, name: str, given: d
     for payload in (answer.get("data") or {}).values():
         if payload.get("nextSequence") is not None:
             make.sequences[given["id"]] = payload["nextSequence"]
-            make.accepted |= {given["id"]: given} if "sequence" in given else {}
+        if payload.get("accepted"):
+            make.accepted[given["id"]] = given
 
 
 def is_refused(answer: Any) -> bool:
