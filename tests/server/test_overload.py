@@ -150,6 +150,26 @@ async def test_messages_of_sockets_count_with_them(server: Server, client: Clien
     assert "bytes of requests in hand" in reason.reason
 
 
+async def test_messages_count_as_long_as_their_operation_runs(server: Server, client: Client) -> None:
+    large = {"query": TASKS, "variables": {"x": "x" * (HELD * 6 // 10)}}
+    body = {**large, "query": "{ __typename }"}
+
+    async def answered(status: int) -> None:
+        async with asyncio.timeout(60):
+            while (await client.http.post("/graphql", json=body)).status_code != status:
+                pass
+
+    await answered(200)
+    async with socket(server, server.key) as one:
+        await one.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": large}).decode())
+        assert (await said(one))["type"] == "next"
+        for _ in range(3):
+            refused = await client.http.post("/graphql", json=body)
+            assert (refused.status_code, "bytes of requests in hand" in refused.text) == (503, True)
+        await one.send('{"id":"1","type":"complete"}')
+        await answered(200)
+
+
 async def test_sockets_beyond_the_bound_are_told_to_come_back(server: Server, client: Client) -> None:
     keys = [await new_key(client, f"of sockets {number}") for number in range(SOCKETS)]
     async with contextlib.AsyncExitStack() as stack:
