@@ -121,7 +121,9 @@ class Documents:
         # because fragments bear the same name, which is what is wrong then.
         rules = [UniqueFragmentNamesRule, NoFragmentCyclesRule] if size.is_cyclic else None
         errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS)
-        if errors or size.is_cyclic:
+        if size.is_cyclic and not any(error.nodes for error in errors):  # the rule gave up
+            errors = [GraphQLError("Cannot spread a fragment within itself: hundreds of them go round in a circle.")]
+        if errors:
             return Document(node, tuple(errors))
         operations = tuple(
             Operation(
