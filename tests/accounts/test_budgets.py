@@ -276,6 +276,14 @@ async def test_statements_do_not_grow_with_callers(database: Database, clock: Cl
     assert await rows(database) == MAX_SHARED + 1, "whose turn it was not has it next time"
 
 
+def test_so_many_are_shared_at_a_time_and_then_it_is_the_others_turn(clock: Clock) -> None:
+    budgets = Budgets(Budgeted(key=600), clock)
+    for number in range(MAX_SHARED + 5):
+        budgets.charge(Viewer(number, "x", Role.ANNOTATOR, 1 + number), 100)
+    first, second = budgets.to_share(), budgets.to_share()
+    assert (len(first), len(second), len(second.keys() - first.keys())) == (MAX_SHARED, MAX_SHARED, 5)
+
+
 async def test_full_buckets_have_no_row(database: Database, clock: Clock) -> None:
     budgets = Budgets(SIZES, clock)
     budgets.charge(ANN, 300)
