@@ -188,7 +188,8 @@ class Engine:
             await asyncio.gather(making, return_exceptions=True)  # who goes away has taken as much of the time
             raise
         finally:
-            context.compiling.include(spent)
+            if making.done():
+                context.compiling.include(spent)
 
     def _make(self, read: Read, spent: Spent) -> Plan:
         with spent:
