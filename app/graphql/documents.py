@@ -13,10 +13,8 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSyntaxError,
-    NoFragmentCyclesRule,
     OperationDefinitionNode,
     OperationType,
-    UniqueFragmentNamesRule,
     VariableNode,
     Visitor,
     VisitorAction,
@@ -117,12 +115,7 @@ class Documents:
             return Document(None, (limit_error(error),))
         except GraphQLError as error:
             return Document(None, (error,))
-        # What goes round in a circle has no size, and the other rules are not to be asked about it. It may do so only
-        # because fragments bear the same name, which is what is wrong then.
-        rules = [UniqueFragmentNamesRule, NoFragmentCyclesRule] if size.is_cyclic else None
-        errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS)
-        if size.is_cyclic and not any(error.nodes for error in errors):  # the rule gave up
-            errors = [GraphQLError("Cannot spread a fragment within itself: hundreds of them go round in a circle.")]
+        errors = validate(self._schema, node, max_errors=MAX_ERRORS)
         if errors:
             return Document(node, tuple(errors))
         operations = tuple(

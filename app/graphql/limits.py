@@ -7,7 +7,7 @@ with the square of the fields that answer under one name. So these are measured 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from graphql import (
@@ -106,7 +106,6 @@ class Size:
     depth: int = 0
     root_fields: int = 0
     crowd: int = 0
-    is_cyclic: bool = False
     introspects: bool = False
 
     def add(self, other: Size, level: int = 0) -> None:
@@ -126,7 +125,7 @@ class _Part:
     """An operation, or the fragments of one name: its own size, and which fragments it spreads how many levels down."""
 
     size: Size = field(default_factory=Size)
-    spreads: list[tuple[str, int]] = field(default_factory=list)
+    spreads: list[tuple[FragmentSpreadNode, int]] = field(default_factory=list)
 
     def read(self, definition: OperationDefinitionNode | FragmentDefinitionNode) -> None:
         size = self.size
@@ -148,7 +147,7 @@ class _Part:
                 elif isinstance(item, InlineFragmentNode):
                     stack.append((item.selection_set, level))
                 elif isinstance(item, FragmentSpreadNode):
-                    self.spreads.append((item.name.value, level))
+                    self.spreads.append((item, level))
 
     def _read_field(self, item: FieldNode, level: int) -> None:
         size = self.size
@@ -197,8 +196,7 @@ def _check_number(value: FloatValueNode | IntValueNode) -> None:
 def measure(document: DocumentNode) -> Size:
     """How large a document is. Every fragment is measured once, so the time is linear in the text.
 
-    With a cycle among its fragments a document has no size; `is_cyclic` says so. Raises GraphQLError for a number
-    that no double comes near to.
+    Raises GraphQLError for fragments in a circle, which have no size, and for a number that no double comes near to.
     """
     operations: list[_Part] = []
     fragments: dict[str, _Part] = {}
@@ -212,12 +210,10 @@ def measure(document: DocumentNode) -> Size:
         else:
             others += 1
     whole = Size(fields=others)
-    order = _inner_first(fragments)
-    whole.is_cyclic = order is None
-    for part in [*(fragments[name] for name in order or ()), *operations]:
-        for name, level in part.spreads:
-            if name in fragments:
-                part.size.add(fragments[name].size, level)
+    for part in [*(fragments[name] for name in _inner_first(fragments)), *operations]:
+        for spread, level in part.spreads:
+            if spread.name.value in fragments:
+                part.size.add(fragments[spread.name.value].size, level)
     for part in [*operations, *(fragments[name] for name in _unused(operations, fragments))]:
         roots = max(whole.root_fields, part.size.root_fields)
         whole.add(part.size)
@@ -225,25 +221,35 @@ def measure(document: DocumentNode) -> Size:
     return whole
 
 
-def _inner_first(fragments: Mapping[str, _Part]) -> list[str] | None:
-    """The fragments' names, each after those that it spreads; None where they go round in a circle."""
+def _inner_first(fragments: Mapping[str, _Part]) -> list[str]:
+    """The fragments' names, each after those that it spreads. Raises GraphQLError where they go round in a circle."""
     order: list[str] = []
     done: set[str] = set()
     for first in fragments:
         path = {} if first in done else {first: iter(fragments[first].spreads)}
+        spreads: list[FragmentSpreadNode] = []  # those that lead from each name on the path to the next
         while path:
-            name = next(reversed(path))
-            for spread, _ in path[name]:
-                if spread in path:
-                    return None
-                if spread in fragments and spread not in done:
-                    path[spread] = iter(fragments[spread].spreads)
+            for spread, _ in path[next(reversed(path))]:
+                name = spread.name.value
+                if name in path:
+                    start = [*path].index(name)
+                    raise _circle([*path][start:], [*spreads[start:], spread])
+                if name in fragments and name not in done:
+                    path[name] = iter(fragments[name].spreads)
+                    spreads.append(spread)
                     break
             else:
-                del path[name]
+                name, _ = path.popitem()
+                del spreads[-1:]
                 done.add(name)
                 order.append(name)
     return order
+
+
+def _circle(names: Sequence[str], spreads: Sequence[FragmentSpreadNode]) -> GraphQLError:
+    """As the rule of the specification says it. That looks at one fragment of each name, this at all."""
+    via = f" via {', '.join(map(repr, names[1:]))}" if len(names) > 1 else ""
+    return GraphQLError(f"Cannot spread fragment {names[0]!r} within itself{via}.", spreads)
 
 
 def _unused(operations: Iterable[_Part], fragments: Mapping[str, _Part]) -> list[str]:
@@ -251,7 +257,8 @@ def _unused(operations: Iterable[_Part], fragments: Mapping[str, _Part]) -> list
     used: set[str] = set()
     stack = list(operations)
     while stack:
-        for name, _ in stack.pop().spreads:
+        for spread, _ in stack.pop().spreads:
+            name = spread.name.value
             if name in fragments and name not in used:
                 used.add(name)
                 stack.append(fragments[name])
@@ -303,10 +310,8 @@ def _by_name(
 
 
 def check_size(document: DocumentNode, limits: Limits) -> Size:
-    """How large the document is. Raises LIMIT_EXCEEDED for one that is too large; of cycles nothing is said here."""
+    """How large the document is. Raises LIMIT_EXCEEDED for one that is too large, and as `measure` does."""
     size = measure(document)
-    if size.is_cyclic:
-        return size
     limits.check("depth", size.depth, "The document has {} levels of fields")
     limits.check("fields", size.fields, "With its fragments in their places, the document has {} fields")
     limits.check("aliases", size.aliases, "With its fragments in their places, the document has {} aliases")
